@@ -1,0 +1,1 @@
+//! The Kubernetes API over HTTP: routing, discovery, OpenAPI, tables, patches, watch framing.

@@ -1,0 +1,1 @@
+//! Storage on ordered key-value engines: redb, sled and memory.

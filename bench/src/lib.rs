@@ -1,0 +1,1 @@
+//! Benches and the load generator over every combination of engines and layers.

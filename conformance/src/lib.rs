@@ -1,0 +1,1 @@
+//! The conformance suite of storage backends, the operation model and the faulty backend.

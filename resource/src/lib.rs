@@ -1,0 +1,1 @@
+//! What a Kubernetes object is: kinds, validation, metadata rules, selectors, patches, history.

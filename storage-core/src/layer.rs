@@ -1,0 +1,1 @@
+//! Layers: backends made of another backend. None knows an engine.

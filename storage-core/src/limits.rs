@@ -1,0 +1,39 @@
+//! Every limit of the storage trait, by name. A request beyond one is refused with
+//! [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) or
+//! [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) and nothing is written.
+
+/// Longest group, in bytes.
+pub const GROUP_BYTES_MAX: usize = 253;
+/// Longest resource, in bytes.
+pub const RESOURCE_BYTES_MAX: usize = 253;
+/// Longest namespace, in bytes.
+pub const NAMESPACE_BYTES_MAX: usize = 253;
+/// Longest name, in bytes.
+pub const NAME_BYTES_MAX: usize = 253;
+
+/// Largest value of an object, in bytes.
+pub const VALUE_BYTES_MAX: usize = 4 << 20;
+/// Largest value of a record in the internal group: a value and what a journal adds to it.
+pub const INTERNAL_VALUE_BYTES_MAX: usize = VALUE_BYTES_MAX + (64 << 10);
+
+/// Most writes in one transaction.
+pub const WRITES_PER_TRANSACTION_MAX: usize = 128;
+/// Most transactions in one call of `commit`.
+pub const TRANSACTIONS_PER_COMMIT_MAX: usize = 1024;
+/// Most value bytes in one call of `commit`.
+pub const COMMIT_BYTES_MAX: usize = 32 << 20;
+
+/// Most items on one page, and the page size when a query names none.
+pub const PAGE_ITEMS_MAX: usize = 10_000;
+/// Value bytes after which a page ends, and the size when a query names none.
+/// A page always holds at least one item, however large.
+pub const PAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Most changes in one answer of `changes`, and the number when a query names none.
+/// The last revision in an answer is always whole, so an answer may exceed it by one transaction.
+pub const CHANGES_MAX: usize = 10_000;
+/// Value bytes after which an answer of `changes` ends at the next whole revision.
+pub const CHANGES_BYTES_MAX: usize = 16 << 20;
+
+/// Most log records, history records and trashed objects that one step of `compact` looks at.
+pub const COMPACT_STEP_MAX: usize = 10_000;

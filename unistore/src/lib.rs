@@ -1,0 +1,1 @@
+//! Storage for Kubernetes-style objects: one binary and a small library.
