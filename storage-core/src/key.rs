@@ -69,6 +69,17 @@ impl ResourceKey {
         Self::new(INTERNAL_GROUP, resource, namespace, name)
     }
 
+    /// Returns the smallest key, well formed or not, that starts with these parts: a range bound.
+    pub(crate) fn lower_bound(parts: &[&str]) -> Self {
+        let part = |index: usize| Arc::from(parts.get(index).copied().unwrap_or_default());
+        Self {
+            group: part(0),
+            resource: part(1),
+            namespace: part(2),
+            name: part(3),
+        }
+    }
+
     /// Returns the API group; empty for the core group.
     #[must_use]
     pub fn group(&self) -> &str {
@@ -116,6 +127,7 @@ impl fmt::Debug for ResourceKey {
     }
 }
 
+#[derive(Clone, Copy)]
 pub(crate) enum Empty {
     Allowed,
     Refused,

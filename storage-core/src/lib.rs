@@ -25,7 +25,7 @@ mod write;
 
 mod backend;
 mod ext;
-// mod memory;
+mod memory;
 // mod watch;
 
 pub mod layer;
@@ -36,7 +36,7 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{Error, ErrorKind, Result};
 pub use ext::StorageBackendExt;
 pub use key::{INTERNAL_GROUP, ResourceKey};
-// pub use memory::Memory;
+pub use memory::Memory;
 pub use read::{Cursor, ListQuery, Order, Page, Source, Stored};
 pub use retention::{Compacted, Retention};
 pub use revision::Revision;
