@@ -1,1 +1,34 @@
 //! The conformance suite of storage backends, the operation model and the faulty backend.
+//!
+//! Each bullet of a `# Behaviour` section of [`StorageBackend`](storage_core::StorageBackend) is a
+//! case here, and every backend, bare and under layers, runs all of them:
+//!
+//! ```ignore
+//! // backend-kv/tests/conformance.rs
+//! conformance::suite!(redb, RedbHarness::new());
+//! conformance::suite_layered!(sled, SledHarness::new());
+//! ```
+//!
+//! makes one `#[test]` per case in a module of that name, so that
+//! `cargo test redb::stale_update_conflicts` works. A backend is described to the suite by a
+//! [`Harness`]. What a backend cannot do is declared there ([`Declared`]); a case then asserts
+//! what was declared, it is never skipped.
+//!
+//! [`ops`] and [`model`] replay random operations on a backend beside
+//! [`Memory`](storage_core::Memory); [`Faulty`] fails where it is told to.
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+
+mod fixture;
+mod harness;
+mod suite;
+
+pub mod check;
+pub mod step;
+
+#[doc(hidden)]
+pub mod case;
+
+pub use fixture::Fixture;
+pub use harness::{Declared, Harness, Reopening, SecondOpen, Volatile};
+pub use step::Backend;
+pub use suite::{CASES, run};

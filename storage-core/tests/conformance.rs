@@ -1,0 +1,12 @@
+//! The conformance suite on the executable specification, bare and under each layer.
+
+use std::sync::Arc;
+
+use conformance::Volatile;
+use storage_core::Memory;
+
+conformance::suite!(memory, Volatile::new(Memory::with_clock));
+conformance::suite!(
+    memory_behind_a_pointer,
+    Volatile::new(|clock| Arc::new(Memory::with_clock(clock)))
+);
