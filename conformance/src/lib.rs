@@ -3,14 +3,16 @@
 //! Each bullet of a `# Behaviour` section of [`StorageBackend`](storage_core::StorageBackend) is a
 //! case here, and every backend, bare and under layers, runs all of them:
 //!
-//! ```ignore
-//! // backend-kv/tests/conformance.rs
-//! conformance::suite!(redb, RedbHarness::new());
-//! conformance::suite_layered!(sled, SledHarness::new());
+//! ```
+//! use conformance::Volatile;
+//! use storage_core::Memory;
+//!
+//! conformance::suite!(memory, Volatile::new(Memory::with_clock));
+//! # fn main() {}
 //! ```
 //!
 //! makes one `#[test]` per case in a module of that name, so that
-//! `cargo test redb::stale_update_conflicts` works. A backend is described to the suite by a
+//! `cargo test memory::stale_update_conflicts` works. A backend is described to the suite by a
 //! [`Harness`]. What a backend cannot do is declared there ([`Declared`]); a case then asserts
 //! what was declared, it is never skipped.
 //!
