@@ -25,6 +25,8 @@ mod harness;
 mod suite;
 
 pub mod check;
+pub mod linearizability;
+pub mod revisions;
 pub mod step;
 
 #[doc(hidden)]
