@@ -16,12 +16,16 @@ pub const VALUE_BYTES_MAX: usize = 4 << 20;
 /// Largest value of a record in the internal group: a value and what a journal adds to it.
 pub const INTERNAL_VALUE_BYTES_MAX: usize = VALUE_BYTES_MAX + (64 << 10);
 
-/// Most writes in one transaction.
+/// Most writes of objects in one transaction.
 pub const WRITES_PER_TRANSACTION_MAX: usize = 128;
+/// Most writes of internal records in one transaction: a journal adds a few for each object.
+pub const INTERNAL_WRITES_PER_TRANSACTION_MAX: usize = 512;
 /// Most transactions in one call of `commit`.
 pub const TRANSACTIONS_PER_COMMIT_MAX: usize = 1024;
-/// Most value bytes in one call of `commit`.
+/// Most value bytes of objects in one call of `commit`.
 pub const COMMIT_BYTES_MAX: usize = 32 << 20;
+/// Most value bytes of internal records in one call of `commit`: the same and what a journal adds.
+pub const INTERNAL_COMMIT_BYTES_MAX: usize = COMMIT_BYTES_MAX + (1 << 20);
 
 /// Most items on one page, and the page size when a query names none.
 pub const PAGE_ITEMS_MAX: usize = 10_000;

@@ -3,7 +3,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::limits::{
-    COMMIT_BYTES_MAX, INTERNAL_VALUE_BYTES_MAX, TRANSACTIONS_PER_COMMIT_MAX, VALUE_BYTES_MAX,
+    COMMIT_BYTES_MAX, INTERNAL_COMMIT_BYTES_MAX, INTERNAL_VALUE_BYTES_MAX,
+    INTERNAL_WRITES_PER_TRANSACTION_MAX, TRANSACTIONS_PER_COMMIT_MAX, VALUE_BYTES_MAX,
     WRITES_PER_TRANSACTION_MAX,
 };
 use crate::{Error, ResourceKey, Result, Revision, Timestamp};
@@ -101,14 +102,24 @@ impl Transaction {
     /// # Errors
     /// `Invalid` or `TooLarge`.
     pub fn validate(&self) -> Result<()> {
-        if self.writes.len() > WRITES_PER_TRANSACTION_MAX {
-            return Err(Error::too_large(
-                "commit",
-                format!(
-                    "a transaction of {} writes, at most {WRITES_PER_TRANSACTION_MAX} are allowed",
-                    self.writes.len()
-                ),
-            ));
+        let internal = self.writes.iter().filter(|w| w.key.is_internal()).count();
+        for (what, writes, writes_max) in [
+            (
+                "writes",
+                self.writes.len() - internal,
+                WRITES_PER_TRANSACTION_MAX,
+            ),
+            (
+                "internal writes",
+                internal,
+                INTERNAL_WRITES_PER_TRANSACTION_MAX,
+            ),
+        ] {
+            if writes > writes_max {
+                let context =
+                    format!("a transaction of {writes} {what}, at most {writes_max} are allowed");
+                return Err(Error::too_large("commit", context));
+            }
         }
         if self
             .at_least
@@ -144,12 +155,27 @@ impl Transaction {
                 ),
             ));
         }
-        let bytes: usize = transactions.iter().map(Self::value_bytes).sum();
-        if bytes > COMMIT_BYTES_MAX {
-            return Err(Error::too_large(
-                "commit",
-                format!("{bytes} value bytes, at most {COMMIT_BYTES_MAX} are allowed"),
-            ));
+        let (mut bytes, mut internal_bytes) = (0, 0);
+        for write in transactions.iter().flat_map(|t| &t.writes) {
+            let sum = if write.key.is_internal() {
+                &mut internal_bytes
+            } else {
+                &mut bytes
+            };
+            *sum += write.op.value().map_or(0, Bytes::len);
+        }
+        for (what, bytes, bytes_max) in [
+            ("value bytes", bytes, COMMIT_BYTES_MAX),
+            (
+                "value bytes of internal records",
+                internal_bytes,
+                INTERNAL_COMMIT_BYTES_MAX,
+            ),
+        ] {
+            if bytes > bytes_max {
+                let context = format!("{bytes} {what}, at most {bytes_max} are allowed");
+                return Err(Error::too_large("commit", context));
+            }
         }
         transactions.iter().try_for_each(Self::validate)
     }
@@ -298,4 +324,32 @@ pub enum ChangeKind {
     Updated,
     /// It does not exist after.
     Deleted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checks(objects: usize, records: usize) -> Transaction {
+        let mut transaction = Transaction::default();
+        let object = |n| ResourceKey::new("g", "r", "", format!("{n}"));
+        let record = |n| ResourceKey::internal("r", "", format!("{n}"));
+        let keys = (0..objects).map(object).chain((0..records).map(record));
+        for key in keys {
+            let check = Write::check(key.unwrap(), Precondition::Any);
+            transaction = transaction.and(check);
+        }
+        transaction
+    }
+
+    #[test]
+    fn objects_and_internal_records_are_counted_apart() {
+        const OBJECTS: usize = WRITES_PER_TRANSACTION_MAX;
+        const RECORDS: usize = INTERNAL_WRITES_PER_TRANSACTION_MAX;
+        checks(OBJECTS, RECORDS).validate().unwrap();
+        let error = checks(OBJECTS + 1, 0).validate().unwrap_err();
+        let text = "commit: a transaction of 129 writes, at most 128 are allowed";
+        assert_eq!(error.to_string(), text);
+        assert!(checks(0, RECORDS + 1).validate().is_err());
+    }
 }
