@@ -26,7 +26,7 @@ mod write;
 mod backend;
 mod ext;
 mod memory;
-// mod watch;
+mod watch;
 
 pub mod layer;
 
@@ -42,5 +42,5 @@ pub use retention::{Compacted, Retention};
 pub use revision::Revision;
 pub use scope::Scope;
 pub use stats::ResourceStats;
-// pub use watch::{WatchEvent, WatchQuery, watch};
+pub use watch::{WatchEvent, WatchQuery, watch};
 pub use write::{ChangeKind, Conflict, Op, OperationId, Outcome, Precondition, Transaction, Write};

@@ -41,3 +41,10 @@ pub const CHANGES_BYTES_MAX: usize = 16 << 20;
 
 /// Most log records, history records and trashed objects that one step of `compact` looks at.
 pub const COMPACT_STEP_MAX: usize = 10_000;
+
+/// Most changes that one watch holds, and the number when a query names none.
+/// The last revision held is always whole, so a watch may hold one transaction more.
+pub const WATCH_BUFFER_CHANGES_MAX: usize = 1_000;
+/// Value bytes after which a watch holds no further revision, and the number when a query names
+/// none.
+pub const WATCH_BUFFER_BYTES_MAX: usize = 2 << 20;

@@ -1,0 +1,7 @@
+//! The tests of the watch stream and the layers.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+mod double;
+mod fixture;
+mod watch;
