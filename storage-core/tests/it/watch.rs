@@ -15,7 +15,7 @@ use crate::fixture::{
     within, write,
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(10);
 
 type Events = BoxStream<'static, Result<WatchEvent>>;
 
@@ -129,7 +129,7 @@ async fn a_change_says_what_was_before() {
 #[tokio::test(start_paused = true)]
 async fn a_scope_sees_only_its_changes_and_its_bookmarks_advance() {
     let store = Arc::new(Memory::new());
-    let query = WatchQuery::new(scope("mine"), Revision::ZERO).bookmarks(MINUTE);
+    let query = WatchQuery::new(scope("mine"), Revision::ZERO).bookmarks(INTERVAL);
     let mut events = watch(&store, query);
     assert_pending(events.next());
     let mine = write(&*store, "mine", "a").await;
@@ -140,21 +140,21 @@ async fn a_scope_sees_only_its_changes_and_its_bookmarks_advance() {
         next(&mut events).await.unwrap(),
         WatchEvent::Bookmark(other)
     );
-    assert_eq!(started.elapsed().as_secs(), 60);
+    assert_eq!(started.elapsed(), INTERVAL);
     let other = write(&*store, "others", "a").await;
     assert_eq!(
         next(&mut events).await.unwrap(),
         WatchEvent::Bookmark(other)
     );
-    assert_eq!(started.elapsed().as_secs(), 120);
+    assert_eq!(started.elapsed(), 2 * INTERVAL);
 }
 
 #[tokio::test(start_paused = true)]
 async fn bookmarks_rise_strictly_and_an_idle_store_sends_none() {
     let store = Arc::new(Memory::new());
     let first = write(&*store, "things", "a").await;
-    let mut events = watch(&store, all_after(first).bookmarks(MINUTE));
-    let silence = tokio::time::timeout(60 * MINUTE, events.next());
+    let mut events = watch(&store, all_after(first).bookmarks(INTERVAL));
+    let silence = tokio::time::timeout(60 * INTERVAL, events.next());
     assert!(silence.await.is_err(), "a bookmark without news");
     // A raise moves the head without a change.
     let raised = Revision::new(1000);
@@ -163,7 +163,7 @@ async fn bookmarks_rise_strictly_and_an_idle_store_sends_none() {
         next(&mut events).await.unwrap(),
         WatchEvent::Bookmark(raised)
     );
-    let silence = tokio::time::timeout(60 * MINUTE, events.next());
+    let silence = tokio::time::timeout(60 * INTERVAL, events.next());
     assert!(silence.await.is_err(), "the same bookmark twice");
 }
 
@@ -172,15 +172,15 @@ async fn a_watch_without_bookmarks_sends_none() {
     let store = Arc::new(Memory::new());
     let mut events = watch(&store, WatchQuery::new(scope("mine"), Revision::ZERO));
     write(&*store, "others", "a").await;
-    let silence = tokio::time::timeout(60 * MINUTE, events.next());
+    let silence = tokio::time::timeout(60 * INTERVAL, events.next());
     assert!(silence.await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_watch_does_not_poll_the_store() {
     let store = Double::new();
-    let mut events = watch(&store, all_after(Revision::ZERO).bookmarks(MINUTE));
-    let silence = tokio::time::timeout(60 * MINUTE, events.next());
+    let mut events = watch(&store, all_after(Revision::ZERO).bookmarks(INTERVAL));
+    let silence = tokio::time::timeout(60 * INTERVAL, events.next());
     assert!(silence.await.is_err());
     assert_eq!(store.asked().len(), 1, "only the first look");
     write(&*store, "things", "a").await;
