@@ -13,7 +13,6 @@ pub struct Replay {
 
 impl Replay {
     /// Takes all changes of a store, and checks that they are in order and fit together.
-    #[must_use]
     #[track_caller]
     pub fn new(changes: Vec<Arc<Change>>) -> Self {
         let mut state: BTreeMap<&ResourceKey, &Stored> = BTreeMap::new();

@@ -61,6 +61,122 @@ macro_rules! __cases {
                 a_list_has_the_revision_it_was_read_at
                 listing_at_the_future_is_refused
                 an_empty_store_has_empty_lists;
+            paging:
+                pages_end_by_count
+                pages_end_by_bytes
+                the_first_limit_ends_a_page
+                empty_values_fill_no_page
+                writes_between_pages_are_not_seen
+                pages_at_a_revision_stay_there
+                a_last_page_after_heavy_writes
+                a_cursor_outlives_its_object
+                pages_cross_namespaces_and_stop_at_the_scope
+                a_cursor_of_another_list_is_refused
+                a_cursor_of_the_future_is_refused
+                a_cursor_between_two_objects_works;
+            history:
+                revisions_come_in_the_asked_order
+                keys_ascend_in_both_orders
+                history_has_deletions_and_earlier_lives
+                writes_between_history_pages_are_not_seen
+                history_pages_join
+                a_history_page_ends_at_any_revision
+                history_is_limited_to_its_scope
+                a_history_list_takes_no_revision
+                an_unknown_object_has_no_history;
+            trash:
+                a_deleted_object_is_in_the_trash
+                creating_again_leaves_the_trash
+                the_last_deletion_is_in_the_trash_once
+                trash_follows_a_call_of_many_transactions
+                trash_is_listed_by_scope_in_key_order
+                trash_pages_skip_nothing_but_what_was_restored
+                a_deletion_record_may_be_empty;
+            changes:
+                changes_are_in_order_and_each_once
+                changes_start_after_the_given_revision
+                nothing_follows_the_newest_revision
+                a_limit_cuts_between_transactions
+                a_limit_of_bytes_cuts_between_transactions
+                a_scope_has_its_own_changes
+                through_advances_while_the_scope_is_idle
+                a_rare_change_is_found_behind_many_others
+                each_change_has_the_value_before_it
+                a_deletion_has_its_record
+                changes_after_the_future_are_refused
+                changes_reach_the_head;
+            stats:
+                objects_are_counted_per_namespace
+                counts_follow_creations_and_deletions
+                empty_namespaces_are_not_listed
+                what_changes_nothing_does_not_count
+                counts_are_exact_after_a_mixed_call
+                one_object_and_the_internal_group_have_no_counts;
+            compact:
+                what_the_policy_keeps_is_kept
+                changes_are_dropped_by_count
+                changes_are_dropped_by_age
+                young_changes_are_kept
+                the_horizon_is_exact
+                live_objects_are_never_dropped
+                history_is_kept_by_number
+                kept_history_is_readable_below_the_horizon
+                reachable_history_is_kept_beyond_the_number
+                trash_is_dropped_by_age
+                a_deletion_that_a_watcher_may_still_read_is_kept
+                what_was_deleted_stays_deleted_at_every_step
+                steps_are_bounded
+                the_horizon_never_goes_back
+                a_dropped_object_is_created_anew
+                writes_go_on_after_a_compaction
+                control_records_are_not_compacted
+                history_pages_go_on_after_a_compaction
+                a_step_of_no_records_is_refused
+                an_empty_store_has_nothing_to_compact;
+            durable:
+                a_backend_tells_what_it_is
+                everything_survives_reopening
+                a_compaction_survives_reopening
+                revisions_never_go_back_after_reopening
+                a_raise_survives_reopening
+                a_cursor_survives_reopening
+                a_store_is_opened_many_times
+                opening_twice_does_what_is_declared;
+            internal:
+                control_records_have_a_value_and_a_revision
+                control_records_are_invisible
+                control_records_have_no_past
+                control_records_are_listed_by_name
+                control_records_and_objects_share_transactions
+                control_records_take_revisions
+                only_the_internal_group_is_internal;
+            limits:
+                values_are_limited
+                control_records_are_limited
+                writes_per_transaction_are_limited
+                transactions_per_call_are_limited
+                bytes_per_call_are_limited
+                a_key_occurs_once_in_a_transaction
+                a_raise_is_limited
+                limits_of_zero_are_refused
+                malformed_scopes_are_refused
+                pages_are_limited_by_count
+                pages_are_limited_by_bytes
+                the_longest_key_works;
+            bytes:
+                every_byte_comes_back
+                an_empty_value_is_a_value
+                text_is_not_touched
+                sizes_around_page_borders_come_back
+                values_change_size;
+            keys:
+                confusing_names_are_objects_of_their_own
+                confusing_text_is_objects_of_their_own
+                confusing_namespaces_are_scopes_of_their_own
+                confusing_groups_and_resources_are_scopes_of_their_own
+                order_is_part_by_part
+                borders_between_parts_matter
+                cluster_scoped_objects_have_a_scope_of_their_own;
         }
     };
 }
@@ -134,7 +250,7 @@ mod tests {
     fn cases_are_many_and_have_names_of_their_own() {
         let names: BTreeSet<&str> = CASES.iter().copied().collect();
         assert_eq!(names.len(), CASES.len(), "a name occurs twice");
-        assert!(CASES.len() >= 40, "{} cases", CASES.len());
+        assert!(CASES.len() >= 80, "{} cases", CASES.len());
     }
 
     #[test]
