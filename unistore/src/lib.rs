@@ -1,1 +1,13 @@
 //! Storage for Kubernetes-style objects: one binary and a small library.
+//!
+//! The library opens a store by its address, puts the usual layers above it and keeps it tidy:
+//! what the binary does, for programs that want the same inside.
+
+mod scan;
+mod store_url;
+
+pub mod copy;
+pub mod diff;
+pub mod registry;
+
+pub use store_url::StoreUrl;

@@ -1,0 +1,7 @@
+//! Tests of the library and of the binary.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic is how a test says that it failed"
+)]
+
+mod copy;
