@@ -28,6 +28,7 @@ pub mod check;
 pub mod linearizability;
 pub mod revisions;
 pub mod step;
+pub mod traffic;
 
 #[doc(hidden)]
 pub mod case;

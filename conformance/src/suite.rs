@@ -105,6 +105,21 @@ macro_rules! __cases {
                 a_deletion_has_its_record
                 changes_after_the_future_are_refused
                 changes_reach_the_head;
+            watch:
+                a_watch_gets_every_change_once_in_order
+                a_watch_starts_after_its_revision
+                no_bookmark_falls_into_a_transaction
+                a_watch_resumes_anywhere
+                bookmarks_advance_while_the_scope_is_idle
+                a_watch_is_limited_to_its_scope
+                events_tell_what_happened
+                a_waiting_watch_is_woken_by_each_commit
+                a_watch_below_the_horizon_is_expired
+                a_watch_that_cannot_be_is_refused
+                an_unread_watch_slows_no_writer
+                a_watch_overtaken_by_compaction_skips_nothing
+                many_watches_get_all_of_theirs
+                a_watch_joins_a_list;
             stats:
                 objects_are_counted_per_namespace
                 counts_follow_creations_and_deletions
@@ -142,6 +157,24 @@ macro_rules! __cases {
                 a_cursor_survives_reopening
                 a_store_is_opened_many_times
                 opening_twice_does_what_is_declared;
+            concurrent:
+                of_many_creates_one_wins
+                of_many_updates_one_wins
+                of_many_deletes_one_wins
+                updates_and_deletes_have_one_winner
+                concurrent_calls_do_not_touch_each_other
+                no_increment_is_lost
+                opposite_orders_do_not_block_each_other
+                no_reader_sees_half_a_transaction
+                pages_beside_writers_are_snapshots
+                changes_beside_writers_are_complete
+                the_head_covers_what_was_acknowledged
+                a_dropped_commit_is_whole_or_not_at_all
+                counts_are_exact_beside_writers
+                compaction_goes_on_beside_writers
+                two_handles_see_the_same_store
+                two_handles_have_one_order
+                an_acknowledged_write_is_seen_by_everyone;
             internal:
                 control_records_have_a_value_and_a_revision
                 control_records_are_invisible

@@ -71,22 +71,24 @@ pub async fn history_has_deletions_and_earlier_lives(t: Fixture) {
 pub async fn writes_between_history_pages_are_not_seen(t: Fixture) {
     let store = t.open().await;
     for order in [Order::Ascending, Order::Descending] {
-        for limit in [1, 2, 3, 4] {
+        for limit in 1..=4 {
+            let namespace = format!("{order:?}-{limit}");
             for name in ["a", "b", "c"] {
                 for number in 0..3 {
-                    put(&store, &key(name), number.to_string()).await;
+                    put(&store, &key_in(&namespace, name), number.to_string()).await;
                 }
             }
-            let whole = list(&store, ListQuery::history(scope(), order)).await;
-            let mut query = ListQuery::history(scope(), order).limit(limit);
+            let scope = Scope::namespace(GROUP, RESOURCE, namespace.as_str());
+            let whole = list(&store, ListQuery::history(scope.clone(), order)).await;
+            let mut query = ListQuery::history(scope, order).limit(limit);
             let mut seen = Vec::new();
             loop {
                 let page = store.list(&query).await.unwrap();
                 seen.extend(page.items);
-                put(&store, &key("a"), "later").await;
-                put(&store, &key("b"), "later").await;
-                delete(&store, &key("b")).await;
-                put(&store, &key("bb"), "new").await;
+                put(&store, &key_in(&namespace, "a"), "later").await;
+                put(&store, &key_in(&namespace, "b"), "later").await;
+                delete(&store, &key_in(&namespace, "b")).await;
+                put(&store, &key_in(&namespace, "bb"), "new").await;
                 match page.next {
                     Some(cursor) => query = query.after(cursor),
                     None => break,

@@ -1,8 +1,9 @@
 use bytes::Bytes;
 use storage_core::limits::{
-    COMMIT_BYTES_MAX, GROUP_BYTES_MAX, INTERNAL_VALUE_BYTES_MAX, NAME_BYTES_MAX,
-    NAMESPACE_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_MAX, RESOURCE_BYTES_MAX,
-    TRANSACTIONS_PER_COMMIT_MAX, VALUE_BYTES_MAX, WRITES_PER_TRANSACTION_MAX,
+    COMMIT_BYTES_MAX, GROUP_BYTES_MAX, INTERNAL_VALUE_BYTES_MAX,
+    INTERNAL_WRITES_PER_TRANSACTION_MAX, NAME_BYTES_MAX, NAMESPACE_BYTES_MAX, PAGE_BYTES_MAX,
+    PAGE_ITEMS_MAX, RESOURCE_BYTES_MAX, TRANSACTIONS_PER_COMMIT_MAX, VALUE_BYTES_MAX,
+    WRITES_PER_TRANSACTION_MAX,
 };
 use storage_core::{
     ChangesQuery, ErrorKind, ListQuery, Op, Precondition, ResourceKey, Revision, Scope,
@@ -74,8 +75,16 @@ pub async fn writes_per_transaction_are_limited(t: Fixture) {
     };
     let over = of(WRITES_PER_TRANSACTION_MAX + 1);
     refused(&store, vec![over], ErrorKind::TooLarge).await;
-    let outcome = crate::step::commit(&store, of(WRITES_PER_TRANSACTION_MAX)).await;
-    let at = revision(&outcome);
+    let mut full = of(WRITES_PER_TRANSACTION_MAX);
+    // Control records are counted apart.
+    for number in 0..INTERNAL_WRITES_PER_TRANSACTION_MAX {
+        let record = internal_key(&number.to_string());
+        full = full.and(Write::check(record, Precondition::Absent));
+    }
+    let one_more = Write::check(internal_key("one more"), Precondition::Absent);
+    let over = full.clone().and(one_more);
+    refused(&store, vec![over], ErrorKind::TooLarge).await;
+    let at = revision(&crate::step::commit(&store, full).await);
     let items = list(&store, ListQuery::live(scope())).await;
     assert_eq!(items.len(), WRITES_PER_TRANSACTION_MAX);
     assert!(items.iter().all(|item| item.revision == at));

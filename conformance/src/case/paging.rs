@@ -1,23 +1,25 @@
 use bytes::Bytes;
 use storage_core::{
-    Cursor, ErrorKind, ListQuery, Order, Page, ResourceKey, Revision, Scope, Source, Stored,
+    Cursor, ErrorKind, ListQuery, Order, Page, Precondition, ResourceKey, Revision, Scope, Source,
+    Stored, Transaction,
 };
 
 use crate::step::{
-    GROUP, RESOURCE, delete, error_kind, head, key, key_in, list, names, put, put_many, scope,
+    GROUP, RESOURCE, commit, delete, error_kind, head, key, key_in, list, names, put, put_many,
+    revision, scope,
 };
 use crate::{Backend, Fixture};
 
-/// Fills a store so that every list source has items: 10 live objects, 5 deleted ones.
-async fn fill(store: &Backend) {
+/// Fills a namespace so that every list source has items: 10 live objects, 5 deleted ones.
+async fn fill(store: &Backend, namespace: &str) {
+    let of = |number: usize| key_in(namespace, &format!("{number:02}"));
     for round in 0..3 {
         for number in 0..15 {
-            let key = key(&format!("{number:02}"));
-            put(store, &key, format!("value {round} of {number}")).await;
+            put(store, &of(number), format!("value {round} of {number}")).await;
         }
     }
     for number in (0..15).step_by(3) {
-        delete(store, &key(&format!("{number:02}"))).await;
+        delete(store, &of(number)).await;
     }
 }
 
@@ -72,7 +74,7 @@ fn check_end(query: &ListQuery, page: &Page) {
 /// A page ends after `limit` items, whatever is listed, and `next` is set exactly if more follow.
 pub async fn pages_end_by_count(t: Fixture) {
     let store = t.open().await;
-    fill(&store).await;
+    fill(&store, "ns").await;
     for query in every_list() {
         let whole = list(&store, query.clone()).await;
         for limit in 1..=whole.len() + 1 {
@@ -84,7 +86,7 @@ pub async fn pages_end_by_count(t: Fixture) {
 /// A page ends after `limit_bytes` value bytes, and has an item even if that alone is larger.
 pub async fn pages_end_by_bytes(t: Fixture) {
     let store = t.open().await;
-    fill(&store).await;
+    fill(&store, "ns").await;
     put(&store, &key("07-large"), vec![b'x'; 5_000]).await;
     for query in every_list() {
         let whole = list(&store, query.clone()).await;
@@ -136,16 +138,16 @@ pub async fn empty_values_fill_no_page(t: Fixture) {
 pub async fn writes_between_pages_are_not_seen(t: Fixture) {
     let store = t.open().await;
     for limit in [1, 2, 3, 7] {
-        fill(&store).await;
-        let whole = list(&store, ListQuery::live(scope())).await;
-        let mut query = ListQuery::live(scope()).limit(limit);
+        let namespace = format!("by-{limit}");
+        fill(&store, &namespace).await;
+        let scope = Scope::namespace(GROUP, RESOURCE, namespace.as_str());
+        let whole = list(&store, ListQuery::live(scope.clone())).await;
+        let mut query = ListQuery::live(scope).limit(limit);
         let mut seen = Vec::new();
-        let mut round = 0;
-        loop {
+        for round in 0.. {
             let page = page(&store, &query).await;
             seen.extend(page.items);
-            disturb(&store, round).await;
-            round += 1;
+            disturb(&store, &namespace, round).await;
             match page.next {
                 Some(cursor) => query = query.after(cursor),
                 None => break,
@@ -156,25 +158,27 @@ pub async fn writes_between_pages_are_not_seen(t: Fixture) {
 }
 
 /// Creates, updates, deletes, deletes and creates again: before, on and after any cursor.
-async fn disturb(store: &Backend, round: usize) {
+async fn disturb(store: &Backend, namespace: &str, round: usize) {
     for number in 0..15 {
-        let key = key(&format!("{number:02}"));
+        let key = key_in(namespace, &format!("{number:02}"));
         match (number + round) % 4 {
-            0 => drop(put(store, &key, "disturbed").await),
-            1 if crate::step::get(store, &key).await.is_some() => drop(delete(store, &key).await),
+            0 => {
+                put(store, &key, "disturbed").await;
+            }
+            1 => {
+                let delete = Transaction::delete(key, Precondition::Any, "disturbed");
+                revision(&commit(store, delete).await);
+            }
             2 => {
                 put(store, &key, "disturbed").await;
                 delete(store, &key).await;
                 put(store, &key, "created again").await;
             }
-            _ => {}
+            _ => {
+                let new = key_in(namespace, &format!("{number:02}-{round}"));
+                put(store, &new, "new").await;
+            }
         }
-        put(
-            store,
-            &crate::step::key(&format!("{number:02}-{round}")),
-            "new",
-        )
-        .await;
     }
 }
 
@@ -266,7 +270,7 @@ pub async fn pages_cross_namespaces_and_stop_at_the_scope(t: Fixture) {
 /// A cursor is refused by a list of another source, order or scope, and with a revision.
 pub async fn a_cursor_of_another_list_is_refused(t: Fixture) {
     let store = t.open().await;
-    fill(&store).await;
+    fill(&store, "ns").await;
     let cursor = page(&store, &ListQuery::live(scope()).limit(1))
         .await
         .next
