@@ -48,3 +48,10 @@ pub const WATCH_BUFFER_CHANGES_MAX: usize = 1_000;
 /// Value bytes after which a watch holds no further revision, and the number when a query names
 /// none.
 pub const WATCH_BUFFER_BYTES_MAX: usize = 2 << 20;
+
+/// Most transactions that wait in the queue of a group commit.
+pub const GROUP_COMMIT_QUEUE_TRANSACTIONS_MAX: usize = 4 * TRANSACTIONS_PER_COMMIT_MAX;
+/// Most bytes of keys and values that wait in the queue of a group commit.
+pub const GROUP_COMMIT_QUEUE_BYTES_MAX: usize = 2 * COMMIT_BYTES_MAX;
+/// Most callers that wait for room in the queue of a group commit.
+pub const GROUP_COMMIT_WAITING_MAX: usize = 4096;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ pub(crate) struct Double {
     changes: watch::Sender<Vec<ChangesQuery>>,
     refuse_commit: Mutex<Option<Verdict<[Transaction]>>>,
     refuse_changes: Mutex<Option<Verdict<ChangesQuery>>>,
+    lose_outcome: AtomicBool,
     head: Mutex<Option<watch::Sender<Revision>>>,
 }
 
@@ -35,13 +37,52 @@ impl Double {
             changes: watch::Sender::default(),
             refuse_commit: Mutex::default(),
             refuse_changes: Mutex::default(),
+            lose_outcome: AtomicBool::new(false),
             head: Mutex::default(),
         })
+    }
+
+    /// Lets no commit go on until `release`.
+    pub(crate) fn hold(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub(crate) fn release(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// The sizes of the calls of `commit` that have begun.
+    pub(crate) fn commits(&self) -> Vec<usize> {
+        self.commits.borrow().clone()
+    }
+
+    /// Waits until this many calls of `commit` have begun.
+    pub(crate) async fn commits_begun(&self, count: usize) {
+        let mut commits = self.commits.subscribe();
+        let begun = commits.wait_for(|commits| commits.len() >= count);
+        super::fixture::within(begun).await.unwrap();
     }
 
     /// The queries of the calls of `changes` that have begun.
     pub(crate) fn asked(&self) -> Vec<ChangesQuery> {
         self.changes.borrow().clone()
+    }
+
+    /// Asks `verdict` before each commit.
+    pub(crate) fn refuse_commits(
+        &self,
+        verdict: impl Fn(&[Transaction]) -> Option<Error> + Send + 'static,
+    ) {
+        *self.refuse_commit.lock() = Some(Box::new(verdict));
+    }
+
+    pub(crate) fn accept_commits(&self) {
+        *self.refuse_commit.lock() = None;
+    }
+
+    /// Breaks the rule of one outcome per transaction.
+    pub(crate) fn lose_outcome(&self) {
+        self.lose_outcome.store(true, Ordering::SeqCst);
     }
 
     /// Asks `verdict` before each call of `changes`.
@@ -96,7 +137,13 @@ impl StorageBackend for Double {
             .and_then(|verdict| verdict(&transactions));
         match refused {
             Some(error) => Err(error),
-            None => self.inner.commit(transactions).await,
+            None => {
+                let mut outcomes = self.inner.commit(transactions).await?;
+                if self.lose_outcome.load(Ordering::SeqCst) {
+                    outcomes.pop();
+                }
+                Ok(outcomes)
+            }
         }
     }
 

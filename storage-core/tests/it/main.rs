@@ -4,4 +4,5 @@
 
 mod double;
 mod fixture;
+mod group_commit;
 mod watch;
