@@ -20,8 +20,10 @@
 //! [`Memory`](storage_core::Memory); [`Faulty`] fails where it is told to.
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
+mod faulty;
 mod fixture;
 mod harness;
+mod layered;
 mod suite;
 
 pub mod check;
@@ -33,7 +35,9 @@ pub mod traffic;
 #[doc(hidden)]
 pub mod case;
 
+pub use faulty::{Fault, Faults, Faulty, Gate, Operation, Rates};
 pub use fixture::Fixture;
 pub use harness::{Declared, Harness, Reopening, SecondOpen, Volatile};
+pub use layered::{Layered, Wrap};
 pub use step::Backend;
 pub use suite::{CASES, run};

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use conformance::Volatile;
+use conformance::{Faulty, Layered, Volatile};
 use storage_core::Memory;
 
 conformance::suite!(memory, Volatile::new(Memory::with_clock));
 conformance::suite!(
     memory_behind_a_pointer,
     Volatile::new(|clock| Arc::new(Memory::with_clock(clock)))
+);
+conformance::suite!(
+    memory_behind_a_quiet_fault_injector,
+    Layered::new(Volatile::new(Memory::with_clock), |backend| Arc::new(
+        Faulty::new(backend)
+    ))
 );
