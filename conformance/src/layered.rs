@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use storage_core::layer::GroupCommit;
 use storage_core::{
     BackendInfo, Changes, ChangesQuery, Clock, Compacted, ListQuery, Outcome, Page, ResourceKey,
     ResourceStats, Result, Retention, Revision, Scope, StorageBackend, Stored, Transaction,
@@ -17,6 +18,11 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What puts layers around a backend.
 pub type Wrap = fn(Arc<dyn StorageBackend>) -> Arc<dyn StorageBackend>;
+
+/// Puts a group commit around a backend.
+pub fn group_commit(backend: Arc<dyn StorageBackend>) -> Arc<dyn StorageBackend> {
+    Arc::new(GroupCommit::new(backend))
+}
 
 /// The harness of a backend under layers.
 pub struct Layered<H> {

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! makes one `#[test]` per case in a module of that name, so that
-//! `cargo test memory::stale_update_conflicts` works. A backend is described to the suite by a
+//! `cargo test memory::stale_update_conflicts` works; `suite_layered!` does so for the backend bare
+//! and under layers. A backend is described to the suite by a
 //! [`Harness`]. What a backend cannot do is declared there ([`Declared`]); a case then asserts
 //! what was declared, it is never skipped.
 //!
@@ -38,6 +39,6 @@ pub mod case;
 pub use faulty::{Fault, Faults, Faulty, Gate, Operation, Rates};
 pub use fixture::Fixture;
 pub use harness::{Declared, Harness, Reopening, SecondOpen, Volatile};
-pub use layered::{Layered, Wrap};
+pub use layered::{Layered, Wrap, group_commit};
 pub use step::Backend;
 pub use suite::{CASES, run};

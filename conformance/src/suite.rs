@@ -223,6 +223,23 @@ macro_rules! suite {
     };
 }
 
+/// Makes a module of that name with the suite in it several times: the backend `bare`, under
+/// `group_commit`, and under all `layers` as a server stacks them.
+#[macro_export]
+macro_rules! suite_layered {
+    ($name:ident, $harness:expr) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+            $crate::suite!(bare, $harness);
+            $crate::suite!(
+                group_commit,
+                $crate::Layered::new($harness, $crate::group_commit)
+            );
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __suite_tests {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use conformance::{Faulty, Layered, Volatile};
 use storage_core::Memory;
 
-conformance::suite!(memory, Volatile::new(Memory::with_clock));
+conformance::suite_layered!(memory, Volatile::new(Memory::with_clock));
 conformance::suite!(
     memory_behind_a_pointer,
     Volatile::new(|clock| Arc::new(Memory::with_clock(clock)))
