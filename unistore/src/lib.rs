@@ -6,8 +6,10 @@
 mod scan;
 mod store_url;
 
+pub mod consistency;
 pub mod copy;
 pub mod diff;
 pub mod registry;
+pub mod retention;
 
 pub use store_url::StoreUrl;

@@ -9,8 +9,10 @@ use crate::StoreUrl;
 pub(super) const ENGINE: Engine = Engine {
     scheme: "memory",
     form: "memory:",
+    embedded: false,
     about: "in memory, gone with the process; for trials and tests",
     open,
+    check: None,
 };
 
 fn open(url: StoreUrl) -> Opening {

@@ -4,4 +4,6 @@
     reason = "a panic is how a test says that it failed"
 )]
 
+mod consistency;
 mod copy;
+mod retention;
