@@ -55,3 +55,8 @@ pub const GROUP_COMMIT_QUEUE_TRANSACTIONS_MAX: usize = 4 * TRANSACTIONS_PER_COMM
 pub const GROUP_COMMIT_QUEUE_BYTES_MAX: usize = 2 * COMMIT_BYTES_MAX;
 /// Most callers that wait for room in the queue of a group commit.
 pub const GROUP_COMMIT_WAITING_MAX: usize = 4096;
+
+/// Most recent changes that a change cache keeps.
+pub const CHANGE_CACHE_CHANGES_MAX: usize = 10_000;
+/// Most bytes of recent changes that a change cache keeps.
+pub const CHANGE_CACHE_BYTES_MAX: usize = 16 << 20;

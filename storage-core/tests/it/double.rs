@@ -10,6 +10,7 @@ use storage_core::{
 };
 use tokio::sync::watch;
 
+type Pick = fn(&ChangesQuery) -> bool;
 type Verdict<T> = Box<dyn Fn(&T) -> Option<Error> + Send>;
 
 /// A backend that waits, fails and panics when the test says so, and counts what it is asked.
@@ -20,6 +21,7 @@ pub(crate) struct Double {
     changes: watch::Sender<Vec<ChangesQuery>>,
     refuse_commit: Mutex<Option<Verdict<[Transaction]>>>,
     refuse_changes: Mutex<Option<Verdict<ChangesQuery>>>,
+    hang_changes: Mutex<Option<Pick>>,
     lose_outcome: AtomicBool,
     head: Mutex<Option<watch::Sender<Revision>>>,
 }
@@ -37,6 +39,7 @@ impl Double {
             changes: watch::Sender::default(),
             refuse_commit: Mutex::default(),
             refuse_changes: Mutex::default(),
+            hang_changes: Mutex::default(),
             lose_outcome: AtomicBool::new(false),
             head: Mutex::default(),
         })
@@ -91,6 +94,11 @@ impl Double {
         verdict: impl Fn(&ChangesQuery) -> Option<Error> + Send + 'static,
     ) {
         *self.refuse_changes.lock() = Some(Box::new(verdict));
+    }
+
+    /// Lets calls of `changes` that `which` picks never end.
+    pub(crate) fn hang_changes(&self, which: Pick) {
+        *self.hang_changes.lock() = Some(which);
     }
 
     pub(crate) fn accept_changes(&self) {
@@ -157,6 +165,10 @@ impl StorageBackend for Double {
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         self.changes.send_modify(|asked| asked.push(query.clone()));
+        let hangs = self.hang_changes.lock().is_some_and(|which| which(query));
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         let refused = self
             .refuse_changes
             .lock()

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+mod change_cache;
 mod double;
 mod fixture;
 mod group_commit;
