@@ -13,6 +13,7 @@ pub mod limits;
 pub mod list;
 pub mod paging;
 pub mod precondition;
+pub mod random;
 pub mod read;
 pub mod stats;
 pub mod trash;

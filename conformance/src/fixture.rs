@@ -73,6 +73,10 @@ impl Fixture {
         &self.clock
     }
 
+    pub(crate) fn shared_clock(&self) -> Arc<ManualClock> {
+        Arc::clone(&self.clock)
+    }
+
     /// Returns what the backend declares.
     #[must_use]
     pub fn declared(&self) -> Declared {

@@ -29,6 +29,8 @@ mod suite;
 
 pub mod check;
 pub mod linearizability;
+pub mod model;
+pub mod ops;
 pub mod revisions;
 pub mod step;
 pub mod traffic;

@@ -210,6 +210,8 @@ macro_rules! __cases {
                 order_is_part_by_part
                 borders_between_parts_matter
                 cluster_scoped_objects_have_a_scope_of_their_own;
+            random:
+                random_operations_agree_with_the_model;
         }
     };
 }
