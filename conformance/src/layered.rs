@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use storage_core::layer::GroupCommit;
+use storage_core::layer::{ChangeCache, GroupCommit};
 use storage_core::{
     BackendInfo, Changes, ChangesQuery, Clock, Compacted, ListQuery, Outcome, Page, ResourceKey,
     ResourceStats, Result, Retention, Revision, Scope, StorageBackend, Stored, Transaction,
@@ -22,6 +22,11 @@ pub type Wrap = fn(Arc<dyn StorageBackend>) -> Arc<dyn StorageBackend>;
 /// Puts a group commit around a backend.
 pub fn group_commit(backend: Arc<dyn StorageBackend>) -> Arc<dyn StorageBackend> {
     Arc::new(GroupCommit::new(backend))
+}
+
+/// Puts all layers around a backend, as a server stacks them.
+pub fn layers(backend: Arc<dyn StorageBackend>) -> Arc<dyn StorageBackend> {
+    Arc::new(ChangeCache::new(GroupCommit::new(backend)))
 }
 
 /// The harness of a backend under layers.

@@ -41,6 +41,6 @@ pub mod case;
 pub use faulty::{Fault, Faults, Faulty, Gate, Operation, Rates};
 pub use fixture::Fixture;
 pub use harness::{Declared, Harness, Reopening, SecondOpen, Volatile};
-pub use layered::{Layered, Wrap, group_commit};
+pub use layered::{Layered, Wrap, group_commit, layers};
 pub use step::Backend;
 pub use suite::{CASES, run};

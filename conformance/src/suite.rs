@@ -238,6 +238,7 @@ macro_rules! suite_layered {
                 group_commit,
                 $crate::Layered::new($harness, $crate::group_commit)
             );
+            $crate::suite!(layers, $crate::Layered::new($harness, $crate::layers));
         }
     };
 }
