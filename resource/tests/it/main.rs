@@ -1,0 +1,14 @@
+//! What `Objects` answers, on the executable specification of a store.
+#![allow(clippy::unwrap_used, reason = "all of this is test code")]
+
+mod create;
+mod dashboards;
+mod delete;
+mod history;
+mod list;
+mod patch;
+mod schema;
+mod support;
+mod unknown_outcome;
+mod update;
+mod watch;
