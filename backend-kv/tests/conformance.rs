@@ -13,16 +13,16 @@ use storage_core::{Clock, Result, Revision, StorageBackend};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-conformance::suite!(
+conformance::suite_layered!(
     btree,
     Volatile::new(|clock| KvBackend::open(BTreeEngine::new(), clock).unwrap())
 );
 
 #[cfg(feature = "redb")]
-conformance::suite!(redb, Folder::new(open_redb));
+conformance::suite_layered!(redb, Folder::new(open_redb));
 
 #[cfg(feature = "sled")]
-conformance::suite!(sled, Folder::new(open_sled));
+conformance::suite_layered!(sled, Folder::new(open_sled));
 
 #[cfg(feature = "redb")]
 fn open_redb(folder: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn StorageBackend>> {
