@@ -3,6 +3,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use storage_core::Timestamp;
 
+use crate::causes::Causes;
+use crate::failure::shown;
 use crate::json::{Map, Parsed};
 use crate::kind::{Kind, KindScope};
 use crate::limits::OBJECT_BYTES_MAX;
@@ -121,12 +123,13 @@ impl Draft {
 
     /// Checks everything that is checked of a whole object.
     pub(crate) fn validate(&self) -> Result<()> {
-        let mut causes = metadata::check(self.metadata(), self.kind.name_rule());
-        causes.extend(self.kind.schema().validate(&self.root));
+        let mut causes = Causes::default();
+        metadata::check(self.metadata(), self.kind.name_rule(), &mut causes);
+        self.kind.schema().validate(&self.root, &mut causes);
         if causes.is_empty() {
             Ok(())
         } else {
-            Err(self.kind.invalid(self.name(), causes))
+            Err(self.kind.invalid(self.name(), causes.into_vec()))
         }
     }
 
@@ -226,7 +229,7 @@ fn prune(kind: &Kind, root: &mut Map) -> Vec<String> {
 }
 
 fn named(what: &str, paths: &[String]) -> Vec<String> {
-    let line = |path: &String| format!("{what} field {path:?}");
+    let line = |path: &String| format!("{what} field {:?}", shown(path));
     paths.iter().map(line).collect()
 }
 

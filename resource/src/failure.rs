@@ -261,6 +261,7 @@ impl Failure {
     pub(crate) fn invalid(kind: QualifiedKind<'_>, name: &str, mut causes: Vec<Cause>) -> Self {
         causes.truncate(CAUSES_MAX);
         let QualifiedKind { group, kind } = kind;
+        let name = shown(&name);
         let dot = if group.is_empty() { "" } else { "." };
         let list = listed(&causes);
         Self::new(
@@ -268,7 +269,7 @@ impl Failure {
             format!("{kind}{dot}{group} \"{name}\" is invalid: {list}"),
         )
         .with_details(Details {
-            name: name.into(),
+            name,
             group: group.into(),
             kind: kind.into(),
             causes,
@@ -321,7 +322,7 @@ impl Cause {
         Self {
             reason,
             message: message.into(),
-            field: field.into(),
+            field: shown(&field.into()),
         }
     }
 
@@ -338,7 +339,7 @@ impl Cause {
     /// Says that a value, printed as in code, is malformed.
     #[must_use]
     pub fn invalid(field: impl Into<String>, value: impl fmt::Display, why: &str) -> Self {
-        let what = format!("Invalid value: {value}");
+        let what = format!("Invalid value: {}", shown(&value));
         Self::new(CauseReason::Invalid, field, with_why(&what, why))
     }
 
@@ -355,12 +356,24 @@ impl Cause {
         value: impl fmt::Display,
         supported: &[String],
     ) -> Self {
-        let supported = supported.join(", ");
+        let (value, supported) = (shown(&value), supported.join(", "));
         Self::new(
             CauseReason::NotSupported,
             field,
             format!("Unsupported value: {value}: supported values: {supported}"),
         )
+    }
+}
+
+/// Longest value, name or path that a message repeats, in characters.
+const SHOWN_CHARS_MAX: usize = 256;
+
+/// Writes a value into a message, cut where it is long.
+pub(crate) fn shown(value: &impl fmt::Display) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod limits;
 
+mod causes;
 mod failure;
 mod random;
 mod storage_failure;

@@ -50,5 +50,10 @@ pub const GENERATED_NAME_TRIES_MAX: usize = 8;
 
 /// Most objects that a collection is deleted in at the same time.
 pub const DELETE_CONCURRENCY_MAX: usize = 16;
+/// Bytes of objects after which a page of a list ends, whatever its limit; what follows is on the
+/// next page. A list without a limit has one page.
+pub const LIST_PAGE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of objects that a watch holds while it sends what exists.
+pub const WATCH_PAGE_BYTES_MAX: usize = 1 << 20;
 /// Objects that one page read from the store holds while a selector is applied.
 pub const SCAN_PAGE_ITEMS_MAX: usize = 1_000;

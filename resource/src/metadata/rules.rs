@@ -1,26 +1,25 @@
 use super::{GET_HISTORY, GET_TRASH, finalizers, text_of};
+use crate::causes::Causes;
 use crate::json::Map;
 use crate::limits::ANNOTATIONS_BYTES_MAX;
 use crate::names::{self, NameRule};
-use crate::{Cause, CauseReason, Json};
+use crate::{Cause, Json};
 
-/// Returns what is wrong with the metadata of an object that has its name.
-pub(crate) fn check(metadata: &Map, rule: NameRule) -> Vec<Cause> {
-    let mut causes = Vec::new();
+/// Adds what is wrong with the metadata of an object that has its name.
+pub(crate) fn check(metadata: &Map, rule: NameRule, causes: &mut Causes) {
     let name = text_of(metadata, "name");
     if let Some(why) = names::object_name(name, rule) {
         causes.push(Cause::invalid("metadata.name", format!("{name:?}"), &why));
     }
-    check_labels(metadata, &mut causes);
-    check_annotations(metadata, &mut causes);
+    check_labels(metadata, causes);
+    check_annotations(metadata, causes);
     for finalizer in finalizers(metadata) {
         if let Some(why) = names::qualified_name(finalizer) {
             let finalizer = format!("{finalizer:?}");
             causes.push(Cause::invalid("metadata.finalizers", finalizer, &why));
         }
     }
-    check_owners(metadata, &mut causes);
-    causes
+    check_owners(metadata, causes);
 }
 
 fn texts<'a>(metadata: &'a Map, field: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -30,7 +29,7 @@ fn texts<'a>(metadata: &'a Map, field: &str) -> impl Iterator<Item = (&'a str, &
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
 }
 
-fn check_labels(metadata: &Map, causes: &mut Vec<Cause>) {
+fn check_labels(metadata: &Map, causes: &mut Causes) {
     const FIELD: &str = "metadata.labels";
     for (key, value) in texts(metadata, "labels") {
         if let Some(why) = names::qualified_name(key) {
@@ -46,7 +45,7 @@ fn check_labels(metadata: &Map, causes: &mut Vec<Cause>) {
     }
 }
 
-fn check_annotations(metadata: &Map, causes: &mut Vec<Cause>) {
+fn check_annotations(metadata: &Map, causes: &mut Causes) {
     const FIELD: &str = "metadata.annotations";
     let mut bytes = 0;
     for (key, value) in texts(metadata, "annotations") {
@@ -57,12 +56,11 @@ fn check_annotations(metadata: &Map, causes: &mut Vec<Cause>) {
         }
     }
     if bytes > ANNOTATIONS_BYTES_MAX {
-        let why = format!("Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes");
-        causes.push(Cause::new(CauseReason::TooLong, FIELD, why));
+        causes.too_long(FIELD, ANNOTATIONS_BYTES_MAX);
     }
 }
 
-fn check_owners(metadata: &Map, causes: &mut Vec<Cause>) {
+fn check_owners(metadata: &Map, causes: &mut Causes) {
     let owners = metadata.get("ownerReferences").and_then(Json::as_array);
     let owners = owners.unwrap_or_default();
     let mut controllers = Vec::new();
@@ -94,8 +92,9 @@ mod tests {
     fn causes(text: &str) -> Vec<String> {
         let root = parse(text.as_bytes()).unwrap().root;
         let metadata = root.as_object().unwrap();
-        let lines = check(metadata, NameRule::Kubernetes);
-        lines.iter().map(ToString::to_string).collect()
+        let mut causes = Causes::default();
+        check(metadata, NameRule::Kubernetes, &mut causes);
+        causes.into_vec().iter().map(ToString::to_string).collect()
     }
 
     #[test]

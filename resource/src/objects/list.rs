@@ -5,10 +5,11 @@ use storage_core::{ErrorKind, Revision, Source};
 
 use super::continue_token::{Position, State};
 use super::list_parameters::At;
-use super::scan::{Found, Scan, ScanFailure, Span};
+use super::scan::{Found, PageLimit, Scan, ScanFailure, Span};
 use super::{ListParameters, Objects};
 use crate::json::write_string;
 use crate::kind::Kind;
+use crate::limits::LIST_PAGE_BYTES_MAX;
 use crate::selector::Selection;
 use crate::{Collection, Details, Failure, Object, Reason, Result};
 
@@ -53,7 +54,10 @@ impl Objects {
             self.reach(revision).await?;
         }
         let mut scan = Scan::new(collection, selection, &records, at, self.head())?;
-        scan.limit = parameters.limit();
+        scan.limit = parameters.limit().map(|items| PageLimit {
+            items,
+            bytes: LIST_PAGE_BYTES_MAX,
+        });
         let bound_to = bound_to(collection, labels, fields);
         let position = self.continue_at(&mut scan, &parameters.continue_token, &bound_to)?;
         match scan.run(&**self.backend()).await {

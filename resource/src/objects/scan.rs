@@ -14,8 +14,15 @@ pub(super) struct Scan {
     pub(super) collection: Collection,
     pub(super) selection: Selection,
     pub(super) query: ListQuery,
-    pub(super) limit: Option<usize>,
+    pub(super) limit: Option<PageLimit>,
     pub(super) span: Span,
+}
+
+/// Where a page ends: with the item that reaches a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageLimit {
+    pub(super) items: usize,
+    pub(super) bytes: usize,
 }
 
 /// Which versions a history shows; for other records all of them.
@@ -122,8 +129,10 @@ impl Scan {
     /// Reads pages of the store until enough objects are found.
     pub(super) async fn run(&mut self, backend: &dyn StorageBackend) -> Result<Found, ScanFailure> {
         let mut items = Vec::new();
+        let mut bytes = 0;
         loop {
             self.query.limit = self.page_limit(items.len());
+            self.query.limit_bytes = self.limit.map(|limit| limit.bytes);
             let page = backend.list(&self.query).await?;
             let revision = page.revision;
             let end = |items| Found {
@@ -139,9 +148,11 @@ impl Scan {
                 let cursor = self.cursor_at(&item, revision);
                 let object = shown(self.collection.kind(), item)?;
                 if self.selection.matches(&object)? {
+                    bytes += object.json_len();
                     items.push(object);
                 }
-                if Some(items.len()) == self.limit {
+                let reached = |limit: PageLimit| items.len() >= limit.items || bytes >= limit.bytes;
+                if self.limit.is_some_and(reached) {
                     let more = stored.len() > 0 || page.next.is_some();
                     let next = more.then_some(cursor);
                     return Ok(Found { next, ..end(items) });
@@ -158,7 +169,7 @@ impl Scan {
     /// progress.
     fn page_limit(&self, found: usize) -> Option<usize> {
         if self.selection.is_everything() && self.span == Span::All {
-            self.limit.map(|limit| limit - found)
+            self.limit.map(|limit| limit.items - found)
         } else {
             Some(SCAN_PAGE_ITEMS_MAX)
         }

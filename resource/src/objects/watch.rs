@@ -13,10 +13,10 @@ use storage_core::{
 use tokio::time::{Instant, sleep_until};
 
 use super::list_parameters::{At, InitialEnd, Start};
-use super::scan::Scan;
+use super::scan::{PageLimit, Scan};
 use super::{ListParameters, Objects, shown};
 use crate::kind::Kind;
-use crate::limits::SCAN_PAGE_ITEMS_MAX;
+use crate::limits::{SCAN_PAGE_ITEMS_MAX, WATCH_PAGE_BYTES_MAX};
 use crate::selector::{Records, Selection};
 use crate::{Collection, Failure, Object, Reason, Result};
 
@@ -274,7 +274,10 @@ impl Feed {
         let Phase::Initial { scan, end } = &mut self.phase else {
             return Ok(());
         };
-        scan.limit = Some(SCAN_PAGE_ITEMS_MAX);
+        scan.limit = Some(PageLimit {
+            items: SCAN_PAGE_ITEMS_MAX,
+            bytes: WATCH_PAGE_BYTES_MAX,
+        });
         let found = scan.run(&**self.objects.backend()).await?;
         self.ready
             .extend(found.items.into_iter().map(WatchEvent::Added));

@@ -1,23 +1,24 @@
 use super::prune::Field;
 use super::{Bound, ListType, Rules, Schema, SchemaType, join};
+use crate::causes::Causes;
+use crate::failure::shown;
 use crate::json::Number;
-use crate::limits::CAUSES_MAX;
 use crate::{Cause, CauseReason, Json};
 
 impl Schema {
-    /// Returns what is wrong with an object.
-    pub(crate) fn validate(&self, root: &Json) -> Vec<Cause> {
-        self.problems(root, "")
+    /// Adds what is wrong with an object.
+    pub(crate) fn validate(&self, root: &Json, causes: &mut Causes) {
+        self.check(root, "", causes);
     }
 
-    fn problems(&self, json: &Json, path: &str) -> Vec<Cause> {
-        let mut causes = Vec::new();
+    fn problems(&self, json: &Json, path: &str) -> Causes {
+        let mut causes = Causes::default();
         self.check(json, path, &mut causes);
         causes
     }
 
-    fn check(&self, json: &Json, path: &str, causes: &mut Vec<Cause>) {
-        if causes.len() >= CAUSES_MAX {
+    fn check(&self, json: &Json, path: &str, causes: &mut Causes) {
+        if causes.is_full() {
             return;
         }
         if json.is_null() && self.nullable {
@@ -91,7 +92,7 @@ fn wrong_type(path: &str, json: &Json, kind: SchemaType) -> Cause {
 }
 
 impl ListType {
-    fn check(&self, items: &[Json], path: &str, causes: &mut Vec<Cause>) {
+    fn check(&self, items: &[Json], path: &str, causes: &mut Causes) {
         let identities: Vec<Json> = match self {
             Self::Atomic => return,
             Self::Set => items.to_vec(),
@@ -110,13 +111,13 @@ impl ListType {
             .map(|pair| pair[1].1)
             .collect();
         repeated.sort_unstable();
-        causes.extend(repeated.into_iter().map(|index| {
-            Cause::new(
+        for index in repeated {
+            causes.push(Cause::new(
                 CauseReason::Duplicate,
                 format!("{path}[{index}]"),
-                format!("Duplicate value: {}", identities[index]),
-            )
-        }));
+                format!("Duplicate value: {}", shown(&identities[index])),
+            ));
+        }
     }
 }
 
@@ -129,13 +130,13 @@ fn identity(item: &Json, keys: &[String]) -> Json {
 }
 
 impl Rules {
-    fn check(&self, json: &Json, path: &str, causes: &mut Vec<Cause>) {
+    fn check(&self, json: &Json, path: &str, causes: &mut Causes) {
         self.check_enum(json, path, causes);
         match json {
             Json::Object(map) => {
                 for field in &self.required {
                     if !map.contains_key(field) {
-                        causes.push(Cause::required(join(path, field), ""));
+                        causes.required(join(path, field), "");
                     }
                 }
                 let (min, max) = (self.properties_min, self.properties_max);
@@ -152,7 +153,7 @@ impl Rules {
         self.check_junctors(json, path, causes);
     }
 
-    fn check_enum(&self, json: &Json, path: &str, causes: &mut Vec<Cause>) {
+    fn check_enum(&self, json: &Json, path: &str, causes: &mut Causes) {
         let Some(allowed) = &self.allowed else { return };
         if !allowed.iter().any(|value| value.same_as(json)) {
             let supported: Vec<String> = allowed.iter().map(ToString::to_string).collect();
@@ -160,15 +161,14 @@ impl Rules {
         }
     }
 
-    fn check_text(&self, text: &str, json: &Json, path: &str, causes: &mut Vec<Cause>) {
+    fn check_text(&self, text: &str, json: &Json, path: &str, causes: &mut Causes) {
         let length = text.chars().count();
         if let Some(min) = self.length_min.filter(|min| length < *min) {
             let why = format!("{path} in body should be at least {min} chars long");
             causes.push(Cause::invalid(path, json, &why));
         }
         if let Some(max) = self.length_max.filter(|max| length > *max) {
-            let why = format!("Too long: may not be more than {max} bytes");
-            causes.push(Cause::new(CauseReason::TooLong, path, why));
+            causes.too_long(path, max);
         }
         if let Some(pattern) = self.pattern.as_ref().filter(|p| !p.is_match(text)) {
             let why = format!("{path} in body should match '{pattern}'");
@@ -176,7 +176,7 @@ impl Rules {
         }
     }
 
-    fn check_number(&self, number: &Number, path: &str, causes: &mut Vec<Cause>) {
+    fn check_number(&self, number: &Number, path: &str, causes: &mut Causes) {
         let value = number.as_f64();
         let mut refuse = |why: String| {
             let why = format!("{path} in body should be {why}");
@@ -196,16 +196,12 @@ impl Rules {
         }
     }
 
-    fn check_junctors(&self, json: &Json, path: &str, causes: &mut Vec<Cause>) {
+    fn check_junctors(&self, json: &Json, path: &str, causes: &mut Causes) {
         for schema in &self.all_of {
             schema.check(json, path, causes);
         }
         let mut refuse = |why: &str| {
-            causes.push(Cause::invalid(
-                path,
-                shown(json),
-                &format!("{path:?} {why}"),
-            ));
+            causes.push(Cause::invalid(path, json, &format!("{path:?} {why}")));
         };
         if !self.any_of.is_empty() && !self.any_of.iter().any(|s| s.accepts(json, path)) {
             refuse("must validate at least one schema (anyOf)");
@@ -246,26 +242,14 @@ fn count(
     what: &str,
     json: &Json,
     path: &str,
-    causes: &mut Vec<Cause>,
+    causes: &mut Causes,
 ) {
     if let Some(min) = min.filter(|min| found < *min) {
         let why = format!("{path} in body should have at least {min} {what}");
-        causes.push(Cause::invalid(path, shown(json), &why));
+        causes.push(Cause::invalid(path, json, &why));
     }
     if let Some(max) = max.filter(|max| found > *max) {
         let why = format!("Too many: {found}: must have at most {max} items");
         causes.push(Cause::new(CauseReason::TooMany, path, why));
-    }
-}
-
-/// Longest value that a message repeats, in characters.
-const SHOWN_CHARS_MAX: usize = 200;
-
-/// Writes a value into a message, cut when it is long.
-fn shown(json: &Json) -> String {
-    let text = json.to_string();
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
     }
 }

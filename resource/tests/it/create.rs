@@ -129,6 +129,33 @@ async fn bodies_that_do_not_fit_are_refused() {
     assert_eq!(head, Revision::ZERO, "a refused body was written");
 }
 
+/// A million mistakes must not make an answer of a million lines, nor a long value a long line.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_stay_short() {
+    let world = World::new();
+    let mut body = playlist(&"n".repeat(100_000));
+    let item = json!({"type": "z".repeat(10_000), "k".repeat(10_000): 1});
+    body["spec"]["items"] = vec![item; 300].into();
+    let failure = world.create(&body).await.unwrap_err();
+    assert_eq!(failure.details().causes.len(), 100);
+    assert!(
+        failure.message().len() < 100_000,
+        "{}",
+        failure.message().len()
+    );
+    assert!(failure.details().name.len() < 1_000);
+    let strict = WriteOptions {
+        field_validation: "Strict".into(),
+        ..WriteOptions::default()
+    };
+    let failure = world.create_with(&body, &strict).await.unwrap_err();
+    assert!(
+        failure.message().len() < 100_000,
+        "{}",
+        failure.message().len()
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_taken_once() {
     let world = World::new();

@@ -102,6 +102,23 @@ async fn a_token_is_good_for_its_list_only() {
     refused(world.list(&versioned).await, Reason::BadRequest, words);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_ends_where_it_gets_large() {
+    let world = World::new();
+    for index in 0..8 {
+        let mut body = folder(&format!("f{index}"));
+        body["spec"]["description"] = "x".repeat(3_000_000).into();
+        world.create(&body).await.unwrap();
+    }
+    let first = world.list(&page(500, None)).await.unwrap();
+    assert_eq!((first.items.len(), first.remaining), (6, Some(2)));
+    let second = world.list(&page(500, first.next.as_deref())).await.unwrap();
+    assert_eq!(names(&second.items), ["f6", "f7"]);
+    assert_eq!(second.next, None);
+    let whole = world.list(&ListParameters::default()).await.unwrap();
+    assert_eq!(whole.items.len(), 8);
+}
+
 /// Forgets every state but the newest.
 async fn compact(world: &World) {
     world.clock.advance(Duration::from_secs(3600));
