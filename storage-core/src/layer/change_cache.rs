@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use self::feeder::{Feed, Feeder};
 use self::window::Window;
+use crate::layer::observe::name;
 use crate::limits::{CHANGE_CACHE_BYTES_MAX, CHANGE_CACHE_CHANGES_MAX};
 use crate::{
     BackendInfo, Changes, ChangesQuery, Compacted, ListQuery, Outcome, Page, ResourceKey,
@@ -178,7 +179,7 @@ impl<B: StorageBackend> StorageBackend for ChangeCache<B> {
         } else {
             "store"
         };
-        metrics::counter!("unistore_change_cache_requests_total", "source" => source).increment(1);
+        metrics::counter!(name::RECALLED, "source" => source).increment(1);
         match recalled {
             Some(changes) => Ok(changes),
             None => self.inner.changes(query).await,

@@ -6,4 +6,5 @@ mod change_cache;
 mod double;
 mod fixture;
 mod group_commit;
+mod observe;
 mod watch;

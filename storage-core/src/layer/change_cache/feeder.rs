@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::window::Window;
+use crate::layer::observe::name;
 use crate::{Changes, ChangesQuery, Error, ErrorKind, Result, Revision, Scope, StorageBackend};
 
 /// Waits before the first new attempt, and twice as long before each one after.
@@ -110,8 +111,8 @@ impl<B: StorageBackend> Feeder<B> {
         };
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         {
-            metrics::gauge!("unistore_change_cache_changes").set(changes as f64);
-            metrics::gauge!("unistore_change_cache_bytes").set(bytes as f64);
+            metrics::gauge!(name::CACHED_CHANGES).set(changes as f64);
+            metrics::gauge!(name::CACHED_BYTES).set(bytes as f64);
         }
         self.feed.send_replace(Feed { end, following });
     }

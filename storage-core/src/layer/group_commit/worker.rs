@@ -5,6 +5,7 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 
 use super::queue::{Answer, Call};
+use crate::layer::observe::name;
 use crate::limits::{COMMIT_BYTES_MAX, TRANSACTIONS_PER_COMMIT_MAX};
 use crate::{Error, ErrorKind, Outcome, Result, StorageBackend, Transaction};
 
@@ -91,7 +92,7 @@ impl<B: StorageBackend> Batch<B> {
             ..
         } = self;
         #[expect(clippy::cast_precision_loss, reason = "at most 1024")]
-        metrics::histogram!(BATCH_TRANSACTIONS).record(transactions.len() as f64);
+        metrics::histogram!(name::GROUP).record(transactions.len() as f64);
         // For the case that the store refuses one of several calls. The values are shared.
         let kept = (members.len() > 1).then(|| transactions.clone());
         let result = commit(&*inner, transactions).await;
@@ -109,9 +110,6 @@ impl<B: StorageBackend> Batch<B> {
         }
     }
 }
-
-/// Transactions per commit of a group. Documented with the metrics of `Observe`.
-const BATCH_TRANSACTIONS: &str = "unistore_group_commit_transactions";
 
 /// Commits, and turns whatever the backend does into an answer.
 async fn commit<B: StorageBackend>(
