@@ -1,0 +1,228 @@
+//! What operators ask and order.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use storage_core::Result;
+
+use crate::dual::DualWriter;
+use crate::inner::Inner;
+use crate::record::{Forced, Intent, SyncRecord};
+use crate::sync::{OnProgress, SyncReport};
+use crate::transition::{Refusal, Transition, TransitionError, gate};
+use crate::verify::{Difference, Repair, VerifyReport};
+use crate::{Kind, Mode, SyncGate, observe};
+
+/// How a kind stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KindStatus {
+    /// The group.
+    pub group: String,
+    /// The resource.
+    pub resource: String,
+    /// The mode in force.
+    pub mode: u8,
+    /// The mode that the configuration of this process asks for.
+    pub desired: u8,
+    /// Rises with each step of each change of mode.
+    pub epoch: u64,
+    /// The mode that a change in progress leads to.
+    pub changing_to: Option<u8>,
+    /// The store that a sync would take as the truth.
+    pub authority: String,
+    /// How the sync stands.
+    pub sync: SyncStatus,
+    /// Writes that are begun and not finished.
+    pub intents: u64,
+    /// The age of the oldest of them.
+    pub oldest_intent_ms: u64,
+    /// Objects of all kinds that wait in this process for the background, in mode 1.
+    pub queued: u64,
+    /// For each other mode: none if the way is open, or the gate that is shut.
+    pub gates: BTreeMap<u8, Option<Refusal>>,
+}
+
+/// How the sync of a kind stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SyncStatus {
+    /// A sync was completed in this epoch and nothing failed since.
+    pub complete: bool,
+    /// When the last one was completed, in milliseconds since the Unix epoch.
+    pub complete_at_ms: u64,
+    /// Why the mark was cleared last.
+    pub cleared: Option<String>,
+    /// The objects that a pass in progress, or an interrupted one, has compared.
+    pub compared: Option<u64>,
+}
+
+impl DualWriter {
+    /// Returns how a kind stands.
+    ///
+    /// # Errors
+    /// As the stores say. Unified may be down in modes 0 and 1: then it is as if nothing were in
+    /// progress there.
+    pub async fn status(&self, kind: &Kind) -> Result<KindStatus> {
+        self.inner.status(kind).await
+    }
+
+    /// Returns how every kind that has a mode of its own, or is configured, stands.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn statuses(&self) -> Result<Vec<KindStatus>> {
+        let mut kinds = self.inner.known_kinds().await?;
+        kinds.extend(self.inner.options.config.modes.keys().cloned());
+        kinds.sort();
+        kinds.dedup();
+        let mut all = Vec::with_capacity(kinds.len());
+        for kind in &kinds {
+            all.push(self.status(kind).await?);
+        }
+        Ok(all)
+    }
+
+    /// Runs a sync: from legacy to unified in modes 1 to 3, back in modes 4 and 5.
+    ///
+    /// # Errors
+    /// `Invalid` in mode 0; `Overloaded` while another process syncs the kind; as the stores say.
+    pub async fn sync(&self, kind: &Kind, on_progress: OnProgress<'_>) -> Result<SyncReport> {
+        self.inner.sync(kind, on_progress).await
+    }
+
+    /// Changes the mode of a kind.
+    ///
+    /// # Errors
+    /// `Refused` with the gate that is shut and how to open it; `Storage` as the stores say: then
+    /// the change may have begun, and any process, this one first, goes on with it.
+    pub async fn set_mode(
+        &self,
+        kind: &Kind,
+        to: Mode,
+        forced: Forced,
+    ) -> Result<Transition, TransitionError> {
+        let skipped = self.inner.options.config.sync_gate == SyncGate::Skipped;
+        let forced = match forced {
+            Forced::No if skipped => Forced::SkipSync,
+            forced => forced,
+        };
+        self.inner.set_mode(kind, to, forced).await
+    }
+
+    /// Changes to the next higher mode; does nothing in mode 5.
+    ///
+    /// # Errors
+    /// As [`set_mode`](Self::set_mode).
+    pub async fn promote(
+        &self,
+        kind: &Kind,
+        forced: Forced,
+    ) -> Result<Transition, TransitionError> {
+        let mode = self.inner.load(kind).await?.mode;
+        let to = Mode::from_number((mode.number() + 1).min(5))?;
+        self.set_mode(kind, to, forced).await
+    }
+
+    /// Changes to the next lower mode; does nothing in mode 0.
+    ///
+    /// # Errors
+    /// As [`set_mode`](Self::set_mode).
+    pub async fn rollback(
+        &self,
+        kind: &Kind,
+        forced: Forced,
+    ) -> Result<Transition, TransitionError> {
+        let mode = self.inner.load(kind).await?.mode;
+        let to = Mode::from_number(mode.number().saturating_sub(1))?;
+        self.set_mode(kind, to, forced).await
+    }
+
+    /// Compares both stores in full, and repairs if it is asked to.
+    ///
+    /// # Errors
+    /// As the stores say.
+    pub async fn verify(
+        &self,
+        kind: &Kind,
+        repair: Repair,
+        on_difference: &mut (dyn FnMut(Difference) + Send),
+        on_progress: OnProgress<'_>,
+    ) -> Result<VerifyReport> {
+        self.inner
+            .verify(kind, repair, on_difference, on_progress)
+            .await
+    }
+
+    /// Brings the stored modes to the configured ones where gates allow it; returns the others with
+    /// the reason. The stored state is the truth, so a configuration that was rolled back does not
+    /// roll back a kind.
+    ///
+    /// # Errors
+    /// As the stores say.
+    pub async fn apply_config(&self) -> Result<Vec<(Kind, Refusal)>> {
+        let mut refused = Vec::new();
+        for (kind, mode) in &self.inner.options.config.modes {
+            match self.set_mode(kind, *mode, Forced::No).await {
+                Ok(_) => {}
+                Err(TransitionError::Refused(refusal)) => {
+                    tracing::warn!(%kind, %refusal, "the configured mode is not in force");
+                    refused.push((kind.clone(), refusal));
+                }
+                Err(TransitionError::Storage(error)) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+}
+
+impl Inner {
+    async fn status(&self, kind: &Kind) -> Result<KindStatus> {
+        let view = self.load(kind).await?;
+        let needed = view.unified.is_some();
+        let sync = match self.sync_record(kind).await {
+            Ok((record, _)) => record,
+            Err(error) if needed => return Err(error),
+            Err(_) => SyncRecord::default(),
+        };
+        let (intents, oldest_intent_ms) = match self.pending(kind).await {
+            Ok(pending) => pending,
+            Err(error) if needed => return Err(error),
+            Err(_) => (0, 0),
+        };
+        observe::mode(kind, view.mode);
+        let epoch = view.record.epoch - u64::from(view.is_changing());
+        let others = Mode::ALL.into_iter().filter(|to| *to != view.mode);
+        let gates = others.map(|to| (to.number(), gate(&view.record, &sync, to, Forced::No).err()));
+        let configured = self.options.config.modes.get(kind);
+        Ok(KindStatus {
+            group: kind.group().to_owned(),
+            resource: kind.resource().to_owned(),
+            mode: view.mode.number(),
+            desired: configured.copied().unwrap_or(view.mode).number(),
+            epoch: view.record.epoch,
+            changing_to: view.record.change.as_ref().map(|change| change.to),
+            authority: view.authority().to_string(),
+            sync: SyncStatus {
+                complete: sync.complete_epoch == Some(epoch),
+                complete_at_ms: sync.complete_at_ms,
+                compared: sync.pass.as_ref().map(|pass| pass.compared),
+                cleared: sync.cleared.clone(),
+            },
+            intents,
+            oldest_intent_ms,
+            queued: self.queue.depth() as u64,
+            gates: gates.collect(),
+        })
+    }
+
+    async fn pending(&self, kind: &Kind) -> Result<(u64, u64)> {
+        let (mut count, mut oldest) = (0, 0);
+        for object in self.intents_in(&kind.scope()).await? {
+            if let Some(stored) = self.intent(&object).await? {
+                count += 1;
+                let started = Intent::decode(&stored)?.header.started_ms;
+                oldest = oldest.max(self.now().as_millis().saturating_sub(started));
+            }
+        }
+        Ok((count, oldest))
+    }
+}

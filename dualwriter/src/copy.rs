@@ -1,0 +1,338 @@
+//! Making one store equal to the other, object by object, without harming anybody's write.
+
+use bytes::Bytes;
+use futures::future::join_all;
+use storage_core::{
+    Error, ErrorKind, ListQuery, Op, Outcome, Precondition, ResourceKey, Result, Revision, Scope,
+    StorageBackend, StorageBackendExt, Stored, Transaction, Write,
+};
+
+use crate::bugs::{Bug, planted};
+use crate::fence::Fence;
+use crate::inner::Inner;
+use crate::record::{Intent, IntentHeader, ObjectName, StoredOp, StoredPrecondition, Work};
+use crate::view::View;
+use crate::{Side, observe};
+
+/// Which store is made equal to which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Unified to legacy.
+    Forward,
+    /// Legacy to unified.
+    Reverse,
+}
+
+impl Direction {
+    /// Returns the store that is copied from.
+    #[must_use]
+    pub const fn source(self) -> Side {
+        match self {
+            Self::Forward => Side::Legacy,
+            Self::Reverse => Side::Unified,
+        }
+    }
+
+    pub(crate) const fn from(side: Side) -> Self {
+        match side {
+            Side::Legacy => Self::Forward,
+            Side::Unified => Self::Reverse,
+        }
+    }
+}
+
+/// What copying one object did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copied {
+    /// Both stores had the same.
+    Equal,
+    Put,
+    Deleted,
+    /// Somebody else writes the object; it was left alone.
+    Busy,
+}
+
+impl Copied {
+    pub(crate) const fn changed(self) -> bool {
+        matches!(self, Self::Put | Self::Deleted)
+    }
+}
+
+/// Tells whether two stores hold the same object: everything but the revision.
+pub(crate) fn is_same(a: Option<&Stored>, b: Option<&Stored>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            a.value == b.value
+                && (a.key.is_internal() || (a.operation == b.operation && a.time == b.time))
+        }
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+impl Inner {
+    /// Copies objects of one kind; one answer for each, in order.
+    pub(crate) async fn copy_objects(
+        &self,
+        view: &View,
+        objects: &[ResourceKey],
+        direction: Direction,
+    ) -> Result<Vec<Copied>> {
+        let _slots = self.slots.take(objects).await;
+        // In a mode that writes unified alone nobody takes intents: legacy's fence has to do.
+        if !view.mode.writes_reach(Side::Legacy) {
+            return self.copy_unguarded(view, objects, direction).await;
+        }
+        let placed = self.place_copies(view, objects).await?;
+        let held: Vec<ResourceKey> = objects
+            .iter()
+            .zip(&placed)
+            .filter(|(_, revision)| revision.is_some())
+            .map(|(object, _)| object.clone())
+            .collect();
+        let copied = match direction {
+            Direction::Forward => self.copy_forward(&held, &placed).await?,
+            Direction::Reverse => {
+                let copied = self.copy_unguarded(view, &held, direction).await?;
+                self.end_copies(&held, &placed).await?;
+                copied
+            }
+        };
+        let mut copied = copied.into_iter();
+        let of = |revision: &Option<Revision>| match revision {
+            Some(_) => copied.next().unwrap_or(Copied::Busy),
+            None => Copied::Busy,
+        };
+        let copied: Vec<Copied> = placed.iter().map(of).collect();
+        for _ in copied.iter().filter(|copied| copied.changed()) {
+            observe::repaired(&view.kind, direction.source().other());
+        }
+        Ok(copied)
+    }
+
+    /// Takes an intent on each object; its revision, or none if somebody has one.
+    async fn place_copies(
+        &self,
+        view: &View,
+        objects: &[ResourceKey],
+    ) -> Result<Vec<Option<Revision>>> {
+        let mut transactions = Vec::with_capacity(objects.len());
+        for object in objects {
+            let guard = match view.unified {
+                Some(_) => view.guard(self, Side::Unified)?,
+                // Mode 1 does without unified; its copy of the record is looked at here.
+                None => self.loose_guard(view).await?,
+            };
+            let intent = Write {
+                key: self.keys.intent(object),
+                precondition: Precondition::Absent,
+                op: Op::Put(self.copy_intent(view, object).encode()),
+            };
+            transactions.push(Transaction::from(guard).and(intent));
+        }
+        let outcomes = self.unified.commit(transactions).await?;
+        Ok(outcomes.iter().map(Outcome::revision).collect())
+    }
+
+    async fn loose_guard(&self, view: &View) -> Result<Write> {
+        let copy = self.copy(&view.kind, Side::Unified).await?;
+        self.refuse_newer(view, &copy)?;
+        Ok(Write::check(self.keys.mode(&view.kind), copy.unchanged()))
+    }
+
+    /// A store that knows of a later epoch is not to be written in this one.
+    fn refuse_newer(&self, view: &View, copy: &crate::view::Copy) -> Result<()> {
+        if copy
+            .record
+            .as_ref()
+            .is_some_and(|record| record.epoch > view.record.epoch)
+        {
+            self.forget(&view.kind);
+            let context = format!("the mode of {} changed", view.kind);
+            return Err(Error::new(ErrorKind::Unavailable, "copy", context));
+        }
+        Ok(())
+    }
+
+    fn copy_intent(&self, view: &View, object: &ResourceKey) -> Intent {
+        let name = ObjectName::from(object);
+        Intent {
+            header: IntentHeader {
+                work: Work::Copy,
+                first: None,
+                owner: self.options.instance.0,
+                epoch: view.record.epoch,
+                started_ms: self.now().as_millis(),
+                object: name.clone(),
+                head: name,
+                next: None,
+                precondition: StoredPrecondition::Any,
+                op: StoredOp::Check,
+                at_least: None,
+                operation: 0,
+                time_ms: 0,
+            },
+            value: Bytes::new(),
+        }
+    }
+
+    /// Reads both stores under the intents, and makes unified equal as it removes them.
+    async fn copy_forward(
+        &self,
+        held: &[ResourceKey],
+        placed: &[Option<Revision>],
+    ) -> Result<Vec<Copied>> {
+        let sources = join_all(held.iter().map(|o| self.legacy.get(o, None))).await;
+        let targets = join_all(held.iter().map(|o| self.unified.get(o, None))).await;
+        let mut transactions = Vec::with_capacity(held.len());
+        let mut copied = Vec::with_capacity(held.len());
+        let revisions = placed.iter().flatten();
+        for (((object, source), target), intent) in
+            held.iter().zip(sources).zip(targets).zip(revisions)
+        {
+            let (source, target) = (source?, target?);
+            let (mut transaction, step) = self
+                .equalise(Side::Legacy, object, source.as_ref(), target.as_ref())
+                .await?;
+            transaction.writes.push(self.end_copy(object, *intent));
+            transactions.push(transaction);
+            copied.push(step);
+        }
+        let outcomes = self.unified.commit(transactions).await?;
+        for (copied, outcome) in copied.iter_mut().zip(outcomes) {
+            if outcome.revision().is_none() {
+                *copied = Copied::Busy;
+            }
+        }
+        Ok(copied)
+    }
+
+    fn end_copy(&self, object: &ResourceKey, intent: Revision) -> Write {
+        Write {
+            key: self.keys.intent(object),
+            precondition: if planted(Bug::ApplyWithoutIntent) {
+                Precondition::Any
+            } else {
+                Precondition::Revision(intent)
+            },
+            op: Op::Delete(Bytes::new()),
+        }
+    }
+
+    async fn end_copies(&self, held: &[ResourceKey], placed: &[Option<Revision>]) -> Result<()> {
+        let revisions = placed.iter().flatten();
+        let ends = held.iter().zip(revisions);
+        let ends = ends.map(|(object, at)| Transaction::from(self.end_copy(object, *at)));
+        self.unified.commit(ends.collect()).await?;
+        Ok(())
+    }
+
+    /// Makes one store equal under the fence and the epoch of legacy. Only the store that nobody
+    /// reads is written in this way: legacy in reverse, or unified of a mode that leaves it alone.
+    async fn copy_unguarded(
+        &self,
+        view: &View,
+        objects: &[ResourceKey],
+        direction: Direction,
+    ) -> Result<Vec<Copied>> {
+        debug_assert_eq!(direction, Direction::Reverse);
+        let legacy_copy = self.copy(&view.kind, Side::Legacy).await?;
+        self.refuse_newer(view, &legacy_copy)?;
+        let guard = Write::check(self.keys.mode(&view.kind), legacy_copy.unchanged());
+        let mut transactions = Vec::with_capacity(objects.len());
+        let mut copied = Vec::with_capacity(objects.len());
+        let mut asked = Vec::new();
+        for object in objects {
+            // In this order: a copy made meanwhile by somebody else moved the fence.
+            let fence = self.fence(object).await?;
+            let source = self.unified.get(object, None).await?;
+            let target = self.legacy.get(object, None).await?;
+            let (mut transaction, step) = self
+                .equalise(Side::Unified, object, source.as_ref(), target.as_ref())
+                .await?;
+            if step.changed() {
+                let at = *self.unified.head().borrow();
+                let at = at.max(fence.map_or(Revision::ZERO, |fence| fence.write));
+                let fencing = self.fencing(object, at, Fence::unchanged(fence));
+                transaction.writes.splice(0..0, [guard.clone(), fencing]);
+                asked.push(copied.len());
+                transactions.push(transaction);
+            }
+            copied.push(step);
+        }
+        let outcomes = self.legacy.commit(transactions).await?;
+        for (position, outcome) in asked.into_iter().zip(outcomes) {
+            self.fences.forget(&objects[position]);
+            if outcome.revision().is_none() {
+                copied[position] = Copied::Busy;
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Returns the transaction that makes `target` equal to `source`; empty if it is.
+    async fn equalise(
+        &self,
+        from: Side,
+        object: &ResourceKey,
+        source: Option<&Stored>,
+        target: Option<&Stored>,
+    ) -> Result<(Transaction, Copied)> {
+        if is_same(source, target) {
+            return Ok((Transaction::default(), Copied::Equal));
+        }
+        let (op, of, step) = match (source, target) {
+            (Some(source), _) => (
+                Op::Put(source.value.clone()),
+                Some(source.clone()),
+                Copied::Put,
+            ),
+            (None, _) => {
+                let record = self.deletion(from, object).await?;
+                let value = record.as_ref().map(|record| record.value.clone());
+                let value = value.or(target.map(|target| target.value.clone()));
+                (
+                    Op::Delete(value.unwrap_or_default()),
+                    record,
+                    Copied::Deleted,
+                )
+            }
+        };
+        let transaction = Transaction {
+            writes: vec![Write {
+                key: object.clone(),
+                precondition: Precondition::Any,
+                op,
+            }],
+            at_least: of.as_ref().map(|stored| stored.revision),
+            operation: of
+                .as_ref()
+                .map(|stored| stored.operation)
+                .unwrap_or_default(),
+            time: of.as_ref().map(|stored| stored.time),
+        };
+        Ok((transaction, step))
+    }
+
+    /// Returns the deletion record of an object, if the store keeps it.
+    async fn deletion(&self, side: Side, object: &ResourceKey) -> Result<Option<Stored>> {
+        if object.is_internal() {
+            return Ok(None);
+        }
+        let trash = ListQuery::trash(Scope::Object(object.clone())).limit(1);
+        Ok(self.store(side).list(&trash).await?.items.pop())
+    }
+
+    /// Makes unified equal to what a caller saw in legacy. What the published design does; only for
+    /// the planted fault.
+    pub(crate) async fn copy_as_listed(
+        &self,
+        object: &ResourceKey,
+        source: Option<&Stored>,
+        target: Option<&Stored>,
+    ) -> Result<Copied> {
+        let (transaction, step) = self.equalise(Side::Legacy, object, source, target).await?;
+        self.unified.commit_one(transaction).await?;
+        Ok(step)
+    }
+}

@@ -1,0 +1,117 @@
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use storage_core::ResourceKey;
+use tokio::sync::Notify;
+
+use crate::observe;
+
+/// Most objects that wait for the background.
+pub const QUEUE_OBJECTS_MAX: usize = 10_000;
+
+/// What mode 1 has to do in the background: objects, not versions. Whoever takes one out reads the
+/// newest version of it.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    objects: BTreeMap<ResourceKey, Task>,
+    /// Writes that did not fit in: the sync has to find them.
+    overflowed: Vec<ResourceKey>,
+}
+
+/// What to do with an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Task {
+    /// Compare both stores.
+    Compare,
+    /// Make unified equal to legacy.
+    Write,
+}
+
+impl Queue {
+    /// Queues objects that were written. Never waits: legacy is not slowed down by unified.
+    pub(crate) fn push_writes(&self, keys: impl Iterator<Item = ResourceKey>) {
+        let mut waiting = self.waiting.lock();
+        for key in keys {
+            if waiting.objects.len() < QUEUE_OBJECTS_MAX || waiting.objects.contains_key(&key) {
+                waiting.objects.insert(key, Task::Write);
+            } else {
+                observe::background_error("overflow");
+                if waiting.overflowed.len() < QUEUE_OBJECTS_MAX {
+                    waiting.overflowed.push(key);
+                }
+            }
+        }
+        observe::queue_depth(waiting.objects.len());
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// Queues an object that was read, unless the queue is busy.
+    pub(crate) fn push_comparison(&self, key: &ResourceKey) {
+        let mut waiting = self.waiting.lock();
+        if waiting.objects.len() < QUEUE_OBJECTS_MAX / 2 && !waiting.objects.contains_key(key) {
+            waiting.objects.insert(key.clone(), Task::Compare);
+            drop(waiting);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes out some objects, and one of those that did not fit in.
+    pub(crate) fn take(&self, objects_max: usize) -> (Vec<(ResourceKey, Task)>, Vec<ResourceKey>) {
+        let mut waiting = self.waiting.lock();
+        let mut taken = Vec::new();
+        while taken.len() < objects_max {
+            let Some(first) = waiting.objects.pop_first() else {
+                break;
+            };
+            taken.push(first);
+        }
+        observe::queue_depth(waiting.objects.len());
+        (taken, std::mem::take(&mut waiting.overflowed))
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.waiting.lock().objects.len()
+    }
+
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> ResourceKey {
+        ResourceKey::new("g", "r", "", format!("{number}")).unwrap()
+    }
+
+    #[test]
+    fn an_object_waits_once_and_a_write_outweighs_a_comparison() {
+        let queue = Queue::default();
+        queue.push_comparison(&key(1));
+        queue.push_writes([key(1), key(1)].into_iter());
+        queue.push_comparison(&key(1));
+        let (taken, overflowed) = queue.take(10);
+        assert_eq!(taken, [(key(1), Task::Write)]);
+        assert!(overflowed.is_empty());
+    }
+
+    #[test]
+    fn an_overflow_is_told() {
+        let queue = Queue::default();
+        queue.push_writes((0..QUEUE_OBJECTS_MAX).map(key));
+        queue.push_writes([key(0), key(QUEUE_OBJECTS_MAX)].into_iter());
+        let (taken, overflowed) = queue.take(usize::MAX);
+        assert_eq!(taken.len(), QUEUE_OBJECTS_MAX);
+        assert_eq!(overflowed, [key(QUEUE_OBJECTS_MAX)]);
+        assert_eq!(queue.depth(), 0);
+    }
+}

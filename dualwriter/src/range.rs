@@ -1,0 +1,419 @@
+//! Reads of ranges that hold several kinds, some of which may be read from one store and some from
+//! the other.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use storage_core::{
+    Change, Changes, ChangesQuery, Compacted, Cursor, ListQuery, Order, Page, ResourceKey,
+    ResourceStats, Result, Retention, Revision, Scope, StorageBackend, Stored,
+};
+
+use crate::inner::Inner;
+use crate::read::{READ_ATTEMPTS, Views, expired, overtaken};
+use crate::record::{ModeRecord, from_json};
+use crate::{Kind, Side};
+
+/// Which store each kind of a range is read from.
+#[derive(Debug)]
+pub(crate) struct Sides {
+    views: Views,
+    by_kind: BTreeMap<Kind, Side>,
+    default: Side,
+    /// The one side of all of them, if it is one.
+    uniform: Option<Side>,
+}
+
+impl Sides {
+    fn of(&self, kind: &Kind) -> Side {
+        self.by_kind.get(kind).copied().unwrap_or(self.default)
+    }
+
+    fn has(&self, side: Side, key: &ResourceKey) -> bool {
+        self.of(&Kind::of(key)) == side
+    }
+}
+
+impl Inner {
+    /// Looks up which kinds of a range have a mode of their own.
+    async fn sides(&self, scope: &Scope) -> Result<Sides> {
+        let mut views = Views::new();
+        let mut by_kind = BTreeMap::new();
+        let default = self.default.mode()?.read_side();
+        for kind in self.known_kinds().await? {
+            let inside = match scope {
+                Scope::All => true,
+                Scope::Group { group } => **group == *kind.group(),
+                Scope::Resource { .. } | Scope::Namespace { .. } | Scope::Object(_) => false,
+            };
+            if inside {
+                let view = self.view(&kind).await?;
+                by_kind.insert(kind, view.mode.read_side());
+                views.push(view);
+            }
+        }
+        // A kind without a record may get one at any moment: then its view tells.
+        views.push(self.view(&self.default.kind()).await?);
+        let uniform = by_kind
+            .values()
+            .all(|side| *side == default)
+            .then_some(default);
+        Ok(Sides {
+            views,
+            by_kind,
+            default,
+            uniform,
+        })
+    }
+
+    /// Returns the kinds that have a record of their own, in either store.
+    pub(crate) async fn known_kinds(&self) -> Result<Vec<Kind>> {
+        let mut kinds = std::collections::BTreeSet::new();
+        let home = self.default.mode()?.home();
+        for side in [home, home.other()] {
+            let records = match self.records(side).await {
+                Ok(records) => records,
+                // Only kinds whose home is there are missed, and those cannot be read anyway.
+                Err(_) if side != home => continue,
+                Err(error) => return Err(error),
+            };
+            kinds.extend(records);
+        }
+        Ok(kinds.into_iter().collect())
+    }
+
+    async fn records(&self, side: Side) -> Result<Vec<Kind>> {
+        let mut query = ListQuery::live(self.keys.all_modes());
+        let mut kinds = Vec::new();
+        loop {
+            let page = self.store(side).list(&query).await?;
+            for stored in &page.items {
+                if stored.key != self.keys.default_mode() {
+                    kinds.push(from_json::<ModeRecord>(stored)?.kind());
+                }
+            }
+            match page.next {
+                Some(cursor) => query = query.after(cursor),
+                None => return Ok(kinds),
+            }
+        }
+    }
+
+    async fn all_held(&self, sides: &Sides, scope: &Scope) -> Result<bool> {
+        for view in &sides.views {
+            if !self.held(view).await? {
+                return Ok(false);
+            }
+        }
+        // Kinds that got a record while the range was read.
+        let known = self.sides(scope).await?;
+        Ok(known.by_kind.keys().eq(sides.by_kind.keys()))
+    }
+
+    /// Lists a range of any number of kinds.
+    pub(crate) async fn list_range(&self, query: &ListQuery) -> Result<Page> {
+        if let Some(kind) = Kind::of_scope(&query.scope) {
+            return self.list_kind(&kind, query).await;
+        }
+        for _ in 0..READ_ATTEMPTS {
+            let sides = self.sides(&query.scope).await?;
+            let answer = self.list_sides(&sides, query).await;
+            if self.all_held(&sides, &query.scope).await? {
+                return answer;
+            }
+        }
+        Err(overtaken("list", &self.default.kind()))
+    }
+
+    async fn list_sides(&self, sides: &Sides, query: &ListQuery) -> Result<Page> {
+        let asked = query.at.or(query.cursor.as_ref().map(|c| c.revision));
+        self.refuse_old(sides, asked)?;
+        if let Some(side) = sides.uniform {
+            let page = self.store(side).list(query).await?;
+            if query.scope.is_internal() {
+                return self.without_ours(side, query, page).await;
+            }
+            return Ok(page);
+        }
+        // Both stores at one revision number: what they commit later has a higher one.
+        let at = match asked {
+            Some(at) => at,
+            None => self.level().await?,
+        };
+        let mut at_revision = query.clone();
+        if query.source == storage_core::Source::Live && !query.scope.is_internal() {
+            match &mut at_revision.cursor {
+                Some(cursor) => cursor.revision = at,
+                None => at_revision.at = Some(at),
+            }
+        }
+        let legacy = self.list_side(sides, Side::Legacy, &at_revision).await?;
+        let unified = self.list_side(sides, Side::Unified, &at_revision).await?;
+        Ok(merge(legacy, unified, query, at))
+    }
+
+    fn refuse_old(&self, sides: &Sides, asked: Option<Revision>) -> Result<()> {
+        let Some(asked) = asked else {
+            return Ok(());
+        };
+        match sides.views.iter().find(|view| asked < view.floor()) {
+            Some(view) => Err(expired("read", view, asked)),
+            None => Ok(()),
+        }
+    }
+
+    /// Lists one store's own kinds: at least one item if there is one.
+    async fn list_side(&self, sides: &Sides, side: Side, query: &ListQuery) -> Result<Page> {
+        let mut query = query.clone();
+        let mut kept: Option<Page> = None;
+        loop {
+            let mut page = self.store(side).list(&query).await?;
+            page.items
+                .retain(|item| sides.has(side, &item.key) && !self.keys.is_ours(&item.key));
+            let next = page.next.clone();
+            let so_far = match kept.take() {
+                None => page,
+                Some(mut kept) => {
+                    kept.items.extend(page.items);
+                    kept.next = page.next;
+                    kept
+                }
+            };
+            match next {
+                Some(cursor) if so_far.items.len() < query.items_max() => {
+                    query = query.after(cursor);
+                    kept = Some(so_far);
+                }
+                Some(_) | None => return Ok(so_far),
+            }
+        }
+    }
+
+    /// Takes our own records out of a list of the internal group.
+    async fn without_ours(&self, side: Side, query: &ListQuery, first: Page) -> Result<Page> {
+        let mut page = first;
+        let mut items: Vec<Stored> = Vec::new();
+        loop {
+            items.extend(
+                page.items
+                    .drain(..)
+                    .filter(|item| !self.keys.is_ours(&item.key)),
+            );
+            match page.next.clone() {
+                Some(cursor) if items.len() < query.items_max() => {
+                    page = self.store(side).list(&query.clone().after(cursor)).await?;
+                }
+                Some(_) | None => break,
+            }
+        }
+        let limit = query.items_max();
+        if items.len() > limit || page.next.is_some() {
+            items.truncate(limit);
+            page.next = items
+                .last()
+                .map(|last| cursor_after(query, last, page.revision));
+        }
+        Ok(Page { items, ..page })
+    }
+
+    /// Brings both stores to one revision number and returns it.
+    async fn level(&self) -> Result<Revision> {
+        let legacy = self.newest(Side::Legacy).await?;
+        let unified = self.newest(Side::Unified).await?;
+        let to = legacy.max(unified);
+        self.raise(Side::Legacy, to).await?;
+        self.raise(Side::Unified, to).await?;
+        self.publish(to);
+        Ok(to)
+    }
+
+    /// Returns the changes of a range.
+    pub(crate) async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
+        for _ in 0..READ_ATTEMPTS {
+            let sides = match Kind::of_scope(&query.scope) {
+                Some(kind) => {
+                    let view = self.view(&kind).await?;
+                    let side = view.mode.read_side();
+                    Sides {
+                        views: vec![view],
+                        by_kind: BTreeMap::from([(kind, side)]),
+                        default: side,
+                        uniform: Some(side),
+                    }
+                }
+                None => self.sides(&query.scope).await?,
+            };
+            let answer = self.changes_sides(&sides, query).await;
+            let held = match Kind::of_scope(&query.scope) {
+                Some(_) => self.held(&sides.views[0]).await?,
+                None => self.all_held(&sides, &query.scope).await?,
+            };
+            if held {
+                return answer;
+            }
+        }
+        Err(overtaken("changes", &self.default.kind()))
+    }
+
+    async fn changes_sides(&self, sides: &Sides, query: &ChangesQuery) -> Result<Changes> {
+        // From zero on means everything that is kept, of the store that is read now.
+        let asked = (query.after > Revision::ZERO).then_some(query.after);
+        self.refuse_old(sides, asked)?;
+        match sides.uniform {
+            Some(side) => self.changes_uniform(side, query).await,
+            None => {
+                self.level().await?;
+                let legacy = self.legacy.changes(query).await?;
+                let unified = self.unified.changes(query).await?;
+                Ok(merge_changes(sides, legacy, unified))
+            }
+        }
+    }
+
+    /// The other store's revisions may be ahead, and `head` tells the highest of both.
+    async fn changes_uniform(&self, side: Side, query: &ChangesQuery) -> Result<Changes> {
+        let head = *self.head.borrow();
+        if query.after > *self.store(side).head().borrow() && query.after <= head {
+            self.raise(side, head).await?;
+        }
+        let answer = self.store(side).changes(query).await?;
+        if answer.changes.is_empty() && answer.through < head {
+            self.raise(side, head).await?;
+            return self.store(side).changes(query).await;
+        }
+        Ok(answer)
+    }
+
+    /// Counts objects.
+    pub(crate) async fn stats(&self, scope: &Scope) -> Result<Vec<ResourceStats>> {
+        for _ in 0..READ_ATTEMPTS {
+            let (sides, single) = match Kind::of_scope(scope) {
+                Some(kind) => (None, Some(self.view(&kind).await?)),
+                None => (Some(self.sides(scope).await?), None),
+            };
+            let answer = match (&sides, &single) {
+                (Some(sides), _) => self.stats_sides(sides, scope).await,
+                (None, Some(view)) => self.store(view.mode.read_side()).stats(scope).await,
+                (None, None) => Ok(vec![]),
+            };
+            let held = match (&sides, &single) {
+                (Some(sides), _) => self.all_held(sides, scope).await?,
+                (None, Some(view)) => self.held(view).await?,
+                (None, None) => true,
+            };
+            if held {
+                return answer;
+            }
+        }
+        Err(overtaken("stats", &self.default.kind()))
+    }
+
+    async fn stats_sides(&self, sides: &Sides, scope: &Scope) -> Result<Vec<ResourceStats>> {
+        if let Some(side) = sides.uniform {
+            return self.store(side).stats(scope).await;
+        }
+        let mut all = Vec::new();
+        for side in [Side::Legacy, Side::Unified] {
+            let stats = self.store(side).stats(scope).await?;
+            let of = |s: &ResourceStats| Kind::new(Arc::clone(&s.group), Arc::clone(&s.resource));
+            all.extend(stats.into_iter().filter(|s| sides.of(&of(s)) == side));
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// Compacts the stores that are in use; answers for the one that is read.
+    pub(crate) async fn compact(&self, policy: &Retention) -> Result<Compacted> {
+        let sides = self.sides(&Scope::All).await?;
+        let mut modes = vec![self.default.mode()?];
+        modes.extend(sides.views.iter().map(|view| view.mode));
+        let uses = |side: Side| modes.iter().any(|mode| mode.writes_reach(side));
+        let read = sides.uniform.unwrap_or(sides.default);
+        let both = uses(read.other());
+        let mut first = policy.clone();
+        if both && policy.step_max > 1 {
+            first.step_max = policy.step_max.div_ceil(2);
+        }
+        let mut compacted = self.store(read).compact(&first).await?;
+        if both {
+            let second = Retention {
+                step_max: (policy.step_max / 2).max(1),
+                ..policy.clone()
+            };
+            compacted.more |= self.store(read.other()).compact(&second).await?.more;
+        }
+        Ok(compacted)
+    }
+}
+
+fn cursor_after(query: &ListQuery, last: &Stored, revision: Revision) -> Cursor {
+    Cursor {
+        source: query.source,
+        order: query.order,
+        revision,
+        key: last.key.clone(),
+        item: last.revision,
+    }
+}
+
+/// Merges two pages of the same query, each with the items of its own kinds.
+fn merge(legacy: Page, unified: Page, query: &ListQuery, at: Revision) -> Page {
+    let more = legacy.next.is_some() || unified.next.is_some();
+    // Beyond the end of a page that has a next one, nothing is known of that store.
+    let bounds = [&legacy, &unified].map(|page| {
+        let last = page.items.last();
+        page.next
+            .as_ref()
+            .and(last)
+            .map(|item| (item.key.clone(), item.revision))
+    });
+    let mut items: Vec<Stored> = legacy.items.into_iter().chain(unified.items).collect();
+    items.sort_by(|a, b| position(query.order, (&a.key, a.revision), (&b.key, b.revision)));
+    for bound in bounds.iter().flatten() {
+        items.retain(|item| {
+            let at = (&item.key, item.revision);
+            position(query.order, at, (&bound.0, bound.1)) != Ordering::Greater
+        });
+    }
+    let (mut kept, mut bytes, total) = (0, 0, items.len());
+    for item in &items {
+        if kept == query.items_max() || (kept > 0 && bytes >= query.bytes_max()) {
+            break;
+        }
+        kept += 1;
+        bytes += item.value.len();
+    }
+    items.truncate(kept);
+    let next = (more || kept < total)
+        .then(|| items.last().map(|last| cursor_after(query, last, at)))
+        .flatten();
+    Page {
+        items,
+        revision: at,
+        next,
+    }
+}
+
+fn position(order: Order, a: (&ResourceKey, Revision), b: (&ResourceKey, Revision)) -> Ordering {
+    let revisions = match order {
+        Order::Ascending => a.1.cmp(&b.1),
+        Order::Descending => b.1.cmp(&a.1),
+    };
+    a.0.cmp(b.0).then(revisions)
+}
+
+fn merge_changes(sides: &Sides, legacy: Changes, unified: Changes) -> Changes {
+    let through = legacy.through.min(unified.through);
+    let of = |side: Side, changes: Changes| {
+        let own = move |change: &Arc<Change>| {
+            change.object.revision <= through && sides.has(side, &change.object.key)
+        };
+        changes.changes.into_iter().filter(own)
+    };
+    let mut changes: Vec<Arc<Change>> = of(Side::Legacy, legacy).collect();
+    changes.extend(of(Side::Unified, unified));
+    // Stable: the writes of one transaction stay in their order.
+    changes.sort_by_key(|change| change.object.revision);
+    Changes { changes, through }
+}

@@ -1,0 +1,401 @@
+//! Finishing what somebody began: rolls intents forward, from any process, at any time.
+
+use std::time::Duration;
+
+use storage_core::{
+    Conflict, Error, ErrorKind, ListQuery, Op, Outcome, Precondition, ResourceKey, Result,
+    Revision, Scope, StorageBackend, StorageBackendExt, Stored, Transaction, Write,
+};
+use tokio::time::{Instant, sleep};
+
+use crate::bugs::{Bug, planted};
+use crate::fence::Fence;
+use crate::inner::Inner;
+use crate::record::{Intent, Work};
+use crate::view::{POLL_MAX, POLL_MIN};
+use crate::{Kind, Side, observe};
+
+/// How often one attempt at an intent starts again when records change under it.
+const ATTEMPTS: usize = 16;
+/// Intents that are settled per page of the list of intents.
+const INTENTS_PAGE: usize = 200;
+
+/// What became of an intent.
+#[derive(Clone, Debug)]
+pub(crate) enum Settled {
+    /// Both stores have the write.
+    Done { legacy: Revision, unified: Revision },
+    /// Legacy refused it; neither store has it.
+    Refused(Conflict),
+    /// A copy was given up; whoever wants it asks again.
+    GivenUp,
+    /// It was gone, or somebody else took it.
+    Gone,
+}
+
+/// All intents of one transaction, as they were read at one revision.
+struct Claim {
+    members: Vec<(ResourceKey, Intent)>,
+    revision: Revision,
+    /// Names the write: the revision of its first attempt.
+    name: Revision,
+}
+
+impl Inner {
+    /// Reads the intent on an object.
+    pub(crate) async fn intent(&self, object: &ResourceKey) -> Result<Option<Stored>> {
+        self.unified.get(&self.keys.intent(object), None).await
+    }
+
+    /// Waits until nobody is writing the object; after a while helps whoever does. Writers of this
+    /// process are not waited for: they are alive, and a read beside them may answer either way.
+    pub(crate) async fn settle(&self, object: &ResourceKey, deadline: Instant) -> Result<()> {
+        let Some(first) = self.intent(object).await? else {
+            return Ok(());
+        };
+        let (mut seen, mut since, mut pause) = (first, Instant::now(), POLL_MIN);
+        loop {
+            let intent = Intent::decode(&seen)?;
+            if self.is_live_here(intent.header.owner, object) {
+                return Ok(());
+            }
+            let orphan = self.owns(intent.header.owner);
+            if orphan || since.elapsed() >= self.options.help_after {
+                self.help(object).await?;
+            } else {
+                sleep(pause).await;
+                pause = (pause * 2).min(POLL_MAX);
+            }
+            match self.intent(object).await? {
+                None => return Ok(()),
+                Some(now) if now.revision != seen.revision => (seen, since) = (now, Instant::now()),
+                Some(_) => {}
+            }
+            if Instant::now() >= deadline {
+                let context = format!("a write to {object} is not finished yet");
+                return Err(Error::new(ErrorKind::Unavailable, "read", context));
+            }
+        }
+    }
+
+    /// Settles the intents on a range, as far as they are there now.
+    pub(crate) async fn settle_scope(&self, scope: &Scope, deadline: Instant) -> Result<()> {
+        for object in self.intents_in(scope).await? {
+            self.settle(&object, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the objects of a range that have an intent.
+    pub(crate) async fn intents_in(&self, scope: &Scope) -> Result<Vec<ResourceKey>> {
+        if let Scope::Object(object) = scope {
+            let intent = self.intent(object).await?;
+            return Ok(intent.map(|_| object.clone()).into_iter().collect());
+        }
+        let records = match Kind::of_scope(scope) {
+            Some(kind) => self.keys.intents_of(&kind),
+            None => self.keys.all_intents(),
+        };
+        let mut query = ListQuery::live(records).limit(INTENTS_PAGE);
+        let mut objects = Vec::new();
+        loop {
+            let page = self.unified.list(&query).await?;
+            for stored in &page.items {
+                let object = Intent::decode(stored)?.header.object.key()?;
+                if scope.contains(&object) {
+                    objects.push(object);
+                }
+            }
+            match page.next {
+                Some(cursor) => query = query.after(cursor),
+                None => return Ok(objects),
+            }
+        }
+    }
+
+    /// Rolls the intent on an object forward, unless a writer of this process is at it.
+    pub(crate) async fn help(&self, object: &ResourceKey) -> Result<Settled> {
+        let Ok(_slot) = self.slots.try_take(std::slice::from_ref(object)) else {
+            return Ok(Settled::Gone);
+        };
+        observe::intent_recovered(&Kind::of(object));
+        self.resolve(object, None).await
+    }
+
+    /// Rolls the intent on an object forward, any or only the one of a certain write.
+    ///
+    /// Takes it over under a new revision, so that the late owner cannot apply it; does the legacy
+    /// part again under the fence, so that it happens once; applies it in unified.
+    pub(crate) async fn resolve(
+        &self,
+        object: &ResourceKey,
+        name: Option<Revision>,
+    ) -> Result<Settled> {
+        let Some(claim) = self.claim(object, name).await? else {
+            return Ok(Settled::Gone);
+        };
+        match claim.members[0].1.header.work {
+            Work::Copy => {
+                self.release(&claim).await?;
+                Ok(Settled::GivenUp)
+            }
+            Work::WriteLegacyDecides | Work::WriteUnifiedDecided
+                if planted(Bug::RecoveryRollsBack) =>
+            {
+                self.release(&claim).await?;
+                Ok(Settled::GivenUp)
+            }
+            Work::WriteLegacyDecides | Work::WriteUnifiedDecided => self.roll_forward(&claim).await,
+        }
+    }
+
+    /// Tries to finish an own write whose fate is not known, for a little while.
+    pub(crate) async fn resolve_own(
+        &self,
+        object: &ResourceKey,
+        name: Revision,
+    ) -> Result<Settled> {
+        const TRIES: u32 = 3;
+        let mut pause = Duration::from_millis(5);
+        let mut result = self.resolve(object, Some(name)).await;
+        for _ in 1..TRIES {
+            if result.is_ok() {
+                break;
+            }
+            sleep(pause).await;
+            pause *= 4;
+            result = self.resolve(object, Some(name)).await;
+        }
+        result
+    }
+
+    async fn roll_forward(&self, claim: &Claim) -> Result<Settled> {
+        let legacy = match self.redo(claim).await? {
+            Redone::Done(revision) => revision,
+            Redone::Refused(conflict) => {
+                self.release(claim).await?;
+                return Ok(Settled::Refused(conflict));
+            }
+            Redone::Passed => return Ok(Settled::Gone),
+        };
+        let apply = self.apply(&claim.members, claim.revision, legacy)?;
+        match self.unified.commit_one(apply).await? {
+            Outcome::Committed { revision } => Ok(Settled::Done {
+                legacy,
+                unified: revision,
+            }),
+            Outcome::Conflict(_) => Ok(Settled::Gone),
+        }
+    }
+
+    /// Returns the transaction that makes a write visible in unified and removes its intents.
+    pub(crate) fn apply(
+        &self,
+        members: &[(ResourceKey, Intent)],
+        held: Revision,
+        legacy: Revision,
+    ) -> Result<Transaction> {
+        let first = &members[0].1;
+        let mut apply = Transaction {
+            at_least: first.header.at_least.map(Revision::new).max(Some(legacy)),
+            operation: first.operation(),
+            time: Some(first.time()),
+            writes: Vec::with_capacity(members.len() * 2),
+        };
+        for (_, intent) in members {
+            let write = intent.write()?;
+            if write.op != Op::Check {
+                apply.writes.push(Write {
+                    precondition: Precondition::Any,
+                    ..write
+                });
+            }
+        }
+        apply.writes.extend(self.removals(members, held));
+        Ok(apply)
+    }
+
+    /// Returns the writes that remove intents, if they are still where they were seen.
+    pub(crate) fn removals(&self, members: &[(ResourceKey, Intent)], held: Revision) -> Vec<Write> {
+        let precondition = if planted(Bug::ApplyWithoutIntent) {
+            Precondition::Any
+        } else {
+            Precondition::Revision(held)
+        };
+        members
+            .iter()
+            .map(|(object, _)| Write {
+                key: self.keys.intent(object),
+                precondition,
+                op: Op::Delete(bytes::Bytes::new()),
+            })
+            .collect()
+    }
+
+    /// Removes the intents of a claim without writing anything.
+    async fn release(&self, claim: &Claim) -> Result<()> {
+        let removal = Transaction {
+            writes: self.removals(&claim.members, claim.revision),
+            ..Transaction::default()
+        };
+        self.unified.commit_one(removal).await?;
+        Ok(())
+    }
+
+    async fn redo(&self, claim: &Claim) -> Result<Redone> {
+        for _ in 0..ATTEMPTS {
+            let kind = Kind::of(&claim.members[0].0);
+            let view = self.load(&kind).await?;
+            if !view.allows_finishing(claim.members[0].1.header.epoch) {
+                return Ok(Redone::Passed);
+            }
+            let mut writes = vec![];
+            for kind in self.kinds_of(claim) {
+                let view = self.load(&kind).await?;
+                writes.push(view.guard(self, Side::Legacy)?);
+            }
+            for (object, intent) in &claim.members {
+                if intent.write()?.op == Op::Check {
+                    continue;
+                }
+                let fence = self.fence(object).await?;
+                match fence {
+                    Some(fence) if fence.write == claim.name => return Ok(Redone::Done(fence.at)),
+                    Some(fence) if fence.write > claim.name => return Ok(Redone::Passed),
+                    Some(_) | None => {}
+                }
+                writes.push(self.fencing(object, claim.name, Fence::unchanged(fence)));
+            }
+            writes.extend(self.legacy_writes(&claim.members)?);
+            let first = &claim.members[0].1;
+            let redo = Transaction {
+                writes,
+                at_least: first
+                    .header
+                    .at_least
+                    .map(Revision::new)
+                    .max(Some(claim.name)),
+                operation: first.operation(),
+                time: Some(first.time()),
+            };
+            match self.legacy.commit_one(redo).await? {
+                Outcome::Committed { revision } => return Ok(Redone::Done(revision)),
+                Outcome::Conflict(c) if self.keys.is_mode(&c.key) || self.keys.is_fence(&c.key) => {
+                }
+                Outcome::Conflict(conflict) => return Ok(Redone::Refused(conflict)),
+            }
+        }
+        let context = format!("{} keeps changing in legacy", claim.members[0].0);
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "finish a write",
+            context,
+        ))
+    }
+
+    fn kinds_of(&self, claim: &Claim) -> std::collections::BTreeSet<Kind> {
+        claim.members.iter().map(|(key, _)| Kind::of(key)).collect()
+    }
+
+    /// Returns the write that sets an object's fence.
+    pub(crate) fn fencing(
+        &self,
+        object: &ResourceKey,
+        write: Revision,
+        unchanged: Precondition,
+    ) -> Write {
+        let precondition = if planted(Bug::NoFence) {
+            Precondition::Any
+        } else {
+            unchanged
+        };
+        Write {
+            key: self.keys.fence(object),
+            precondition,
+            op: Op::Put(write.to_string().into()),
+        }
+    }
+
+    /// Returns the legacy part of a transaction: with the caller's preconditions where legacy
+    /// decides, without any where unified has decided.
+    pub(crate) fn legacy_writes(&self, members: &[(ResourceKey, Intent)]) -> Result<Vec<Write>> {
+        let mut writes = Vec::with_capacity(members.len());
+        for (_, intent) in members {
+            let write = intent.write()?;
+            match (intent.header.work, &write.op) {
+                (Work::WriteLegacyDecides, _) => writes.push(write),
+                (Work::WriteUnifiedDecided, Op::Check) => {}
+                (Work::WriteUnifiedDecided, Op::Put(_) | Op::Delete(_)) => writes.push(Write {
+                    precondition: Precondition::Any,
+                    ..write
+                }),
+                (Work::Copy, _) => {}
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Takes over all intents of the transaction that has one on this object.
+    async fn claim(&self, object: &ResourceKey, wanted: Option<Revision>) -> Result<Option<Claim>> {
+        for _ in 0..ATTEMPTS {
+            let Some(stored) = self.intent(object).await? else {
+                return Ok(None);
+            };
+            let Some(mut members) = self.chain(&stored).await? else {
+                continue;
+            };
+            let name = members[0]
+                .1
+                .header
+                .first
+                .map_or(stored.revision, Revision::new);
+            if wanted.is_some_and(|wanted| wanted != name) {
+                return Ok(None);
+            }
+            let mut takeover = Transaction::default();
+            for (object, intent) in &mut members {
+                intent.header.first = Some(name.get());
+                intent.header.owner = self.options.instance.0;
+                takeover.writes.push(Write {
+                    key: self.keys.intent(object),
+                    precondition: Precondition::Revision(stored.revision),
+                    op: Op::Put(intent.encode()),
+                });
+            }
+            if let Outcome::Committed { revision } = self.unified.commit_one(takeover).await? {
+                return Ok(Some(Claim {
+                    members,
+                    revision,
+                    name,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads all intents of a transaction; none if they changed meanwhile.
+    async fn chain(&self, member: &Stored) -> Result<Option<Vec<(ResourceKey, Intent)>>> {
+        let mut next = Some(Intent::decode(member)?.header.head);
+        let mut members = Vec::new();
+        while let Some(name) = next {
+            let object = name.key()?;
+            let Some(stored) = self.intent(&object).await? else {
+                return Ok(None);
+            };
+            if stored.revision != member.revision {
+                return Ok(None);
+            }
+            let intent = Intent::decode(&stored)?;
+            next = intent.header.next.clone();
+            members.push((object, intent));
+        }
+        Ok(Some(members))
+    }
+}
+
+enum Redone {
+    Done(Revision),
+    Refused(Conflict),
+    /// A later write passed this one, so it was settled before.
+    Passed,
+}

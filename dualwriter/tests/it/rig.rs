@@ -1,0 +1,27 @@
+//! What most tests need: two stores, and dual writers on them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dualwriter::{DualWriter, DualWriterConfig, InstanceId, Mode, Options};
+use storage_core::{Clock, StorageBackend};
+
+pub(crate) type Backend = Arc<dyn StorageBackend>;
+
+/// Options of one process, patient enough for a busy machine.
+pub(crate) fn options(mode: Mode, clock: Arc<dyn Clock>) -> Options {
+    Options {
+        clock,
+        instance: InstanceId::random(),
+        lease: Duration::from_secs(2),
+        patience: Duration::from_secs(20),
+        ..Options::new(DualWriterConfig::everything(mode))
+    }
+}
+
+/// Opens a dual writer.
+pub(crate) async fn open(legacy: &Backend, unified: &Backend, options: Options) -> DualWriter {
+    DualWriter::open(Arc::clone(legacy), Arc::clone(unified), options)
+        .await
+        .expect("a dual writer opens")
+}
