@@ -77,6 +77,12 @@ impl Fixture {
         Arc::clone(&self.clock)
     }
 
+    /// Returns how many layers of the store add control records.
+    #[must_use]
+    pub fn journals(&self) -> usize {
+        self.harness.journals()
+    }
+
     /// Returns what the backend declares.
     #[must_use]
     pub fn declared(&self) -> Declared {

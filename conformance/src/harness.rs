@@ -17,6 +17,12 @@ pub trait Harness: fmt::Debug + Send + Sync + 'static {
     /// Returns what the backend does where backends differ.
     fn declared(&self) -> Declared;
 
+    /// Returns how many layers of the store add control records to what they pass on. Such a store
+    /// takes control records of callers up to the limits of objects only.
+    fn journals(&self) -> usize {
+        0
+    }
+
     /// Waits until a store whose last handle is dropped is closed, background work included.
     async fn closed(&self) {}
 

@@ -18,8 +18,9 @@ pub const INTERNAL_VALUE_BYTES_MAX: usize = VALUE_BYTES_MAX + (64 << 10);
 
 /// Most writes of objects in one transaction.
 pub const WRITES_PER_TRANSACTION_MAX: usize = 128;
-/// Most writes of internal records in one transaction: a journal adds a few for each object.
-pub const INTERNAL_WRITES_PER_TRANSACTION_MAX: usize = 512;
+/// Most writes of internal records in one transaction: a journal adds a few for each write, and
+/// one journal may stand on another.
+pub const INTERNAL_WRITES_PER_TRANSACTION_MAX: usize = 2048;
 /// Most transactions in one call of `commit`.
 pub const TRANSACTIONS_PER_COMMIT_MAX: usize = 1024;
 /// Most value bytes of objects in one call of `commit`.
