@@ -134,6 +134,7 @@ impl StorageBackend for DualWriter {
     }
 
     async fn stats(&self, scope: &Scope) -> Result<Vec<ResourceStats>> {
+        scope.validate()?;
         self.inner.stats(scope).await
     }
 

@@ -36,6 +36,10 @@ impl Harness for InMode {
     fn declared(&self) -> Declared {
         Declared::VOLATILE
     }
+
+    fn journals(&self) -> usize {
+        1
+    }
 }
 
 #[async_trait]
@@ -54,6 +58,10 @@ impl Harness for Nested {
 
     fn declared(&self) -> Declared {
         Declared::VOLATILE
+    }
+
+    fn journals(&self) -> usize {
+        2
     }
 }
 
