@@ -1,13 +1,14 @@
 //! Storage on SQLite, PostgreSQL and MySQL.
 //!
-//! Each engine is a feature. Schema, statements and algorithms are the same for all, in `store`;
-//! an engine adds its connections.
+//! Each engine is a feature. [`SqliteBackend`] is for one process and one file,
+//! [`PostgresBackend`] and [`MysqlBackend`] for any number of processes and one database. Schema,
+//! statements and algorithms are the same, in `store`; an engine adds its connections.
 
 mod options;
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 #[cfg_attr(
-    feature = "sqlite",
+    not(all(feature = "sqlite", feature = "postgres", feature = "mysql")),
     allow(dead_code, reason = "each engine uses its share of it")
 )]
 mod store;
@@ -15,6 +16,18 @@ mod store;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod server;
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+
+#[cfg(feature = "mysql")]
+pub use mysql::MysqlBackend;
 pub use options::SqlOptions;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresBackend;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteBackend;

@@ -7,6 +7,7 @@ use storage_core::{Error, ErrorKind, Result};
 
 use crate::store::failure::{Attempt, Failure};
 use crate::store::session::{EachRow, Param, Row, Session, Sql};
+use crate::store::state::State;
 
 /// A connection to the file. Its futures are ready when they are made.
 pub(super) struct SqliteSession<'a> {
@@ -37,8 +38,9 @@ impl Session for SqliteSession<'_> {
         ready(execute(self.connection, sql, params))
     }
 
-    fn begin_snapshot(&mut self) -> impl Future<Output = Attempt<()>> + Send {
-        self.batch("BEGIN")
+    async fn begin_snapshot(&mut self, state: &Sql) -> Attempt<State> {
+        self.batch("BEGIN").await?;
+        State::read(self, state).await
     }
 
     fn begin_write(&mut self) -> impl Future<Output = Attempt<()>> + Send {

@@ -9,7 +9,7 @@ use super::failure::{Attempt, corrupt};
 use super::key::{self, KeyRange};
 use super::record::{AFTER_RECORD, stored};
 use super::session::{Param, Row, Session};
-use super::state::{State, param, revision};
+use super::state::{param, revision};
 use super::statements::Statements;
 
 /// About how many rows one statement of `changes` asks for.
@@ -31,8 +31,7 @@ impl ReadChanges {
         session: &mut S,
         statements: &Statements,
     ) -> Attempt<Changes> {
-        session.begin_snapshot().await?;
-        let state = State::read(session, &statements.state).await?;
+        let state = session.begin_snapshot(&statements.state).await?;
         state.not_in_the_future("changes", self.query.after)?;
         state.not_expired("changes", self.query.after)?;
         let mut collected = Collected::new(&self.query);

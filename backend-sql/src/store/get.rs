@@ -6,7 +6,7 @@ use super::failure::Attempt;
 use super::key;
 use super::record::stored;
 use super::session::{Param, Session, Sql};
-use super::state::{State, param};
+use super::state::param;
 use super::statements::Statements;
 
 /// Reads one object.
@@ -49,8 +49,7 @@ async fn at_revision<S: Session>(
     key: &[u8],
     at: Revision,
 ) -> Attempt<Option<Stored>> {
-    session.begin_snapshot().await?;
-    let state = State::read(session, &statements.state).await?;
+    let state = session.begin_snapshot(&statements.state).await?;
     state.not_in_the_future("get", at)?;
     let params = [Param::Bytes(key), param(at)];
     let newest = one(session, &statements.get_at, &params).await?;

@@ -9,7 +9,7 @@ use super::failure::Attempt;
 use super::key::{self, KeyRange};
 use super::record::stored;
 use super::session::{Param, Session, Sql};
-use super::state::{State, param};
+use super::state::param;
 use super::statements::Statements;
 
 /// Most rows of one statement of a list. A list of large values stops early without having asked
@@ -30,8 +30,7 @@ impl List {
         statements: &Statements,
     ) -> Attempt<Page> {
         let query = &self.query;
-        session.begin_snapshot().await?;
-        let state = State::read(session, &statements.state).await?;
+        let state = session.begin_snapshot(&statements.state).await?;
         let cursor = query.cursor.as_ref();
         let wanted = cursor.map(|cursor| cursor.revision).or(query.at);
         let revision = wanted.unwrap_or(state.head);

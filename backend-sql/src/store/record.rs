@@ -29,9 +29,6 @@ pub(crate) const fn action(kind: ChangeKind) -> i64 {
     }
 }
 
-/// The number of a deletion.
-pub(crate) const DELETED: i64 = action(ChangeKind::Deleted);
-
 /// Reads a record.
 pub(crate) fn stored(row: &dyn Row) -> Result<Stored> {
     Ok(Stored {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use storage_core::Result;
 
 use super::failure::Attempt;
+use super::state::State;
 
 /// The text of a statement.
 pub(crate) type Sql = Arc<str>;
@@ -51,8 +52,9 @@ pub(crate) trait Session: Send {
         params: &[Param<'_>],
     ) -> impl Future<Output = Attempt<u64>> + Send;
 
-    /// Begins to read: everything up to [`end`](Self::end) comes from one snapshot.
-    fn begin_snapshot(&mut self) -> impl Future<Output = Attempt<()>> + Send;
+    /// Begins to read: the state, by its statement, and everything up to [`end`](Self::end) come
+    /// from one snapshot.
+    fn begin_snapshot(&mut self, state: &Sql) -> impl Future<Output = Attempt<State>> + Send;
 
     /// Begins to write: each statement sees what was committed before it.
     fn begin_write(&mut self) -> impl Future<Output = Attempt<()>> + Send;

@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use storage_core::{Error, ErrorKind, Result, Revision};
 
 use super::failure::Attempt;
-use super::session::{Param, Session, Sql};
+use super::session::{Param, Row, Session, Sql};
 
 /// The one row of `resource_version`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,11 +22,7 @@ impl State {
         let mut state = None;
         session
             .query(sql, &[], &mut |row| {
-                state = Some(Self {
-                    head: revision(row.int(0)?),
-                    horizon: revision(row.int(1)?),
-                    changes: row.int(2)?,
-                });
+                state = Some(Self::of(row)?);
                 Ok(ControlFlow::Continue(()))
             })
             .await?;
@@ -38,6 +34,15 @@ impl State {
             )
         };
         Ok(state.ok_or_else(missing)?)
+    }
+
+    /// Reads the row.
+    pub(crate) fn of(row: &dyn Row) -> Result<Self> {
+        Ok(Self {
+            head: revision(row.int(0)?),
+            horizon: revision(row.int(1)?),
+            changes: row.int(2)?,
+        })
     }
 
     /// Refuses a revision that the store has not reached.

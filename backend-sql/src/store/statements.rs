@@ -299,12 +299,6 @@ impl RowsSql {
         let power = (rows.max(1).ilog2() as usize).min(self.by_power.len() - 1);
         (&self.by_power[power], 1 << power)
     }
-
-    /// Returns the texts.
-    #[cfg(test)]
-    pub(crate) fn texts(&self) -> impl Iterator<Item = &Sql> {
-        self.by_power.iter()
-    }
 }
 
 /// A statement about a set of keys.
@@ -354,17 +348,6 @@ impl KeySetSql {
                 let padded = keys.iter().copied().chain(std::iter::repeat(last));
                 (sql, padded.take(*size).map(Param::Bytes).collect())
             }
-        }
-    }
-}
-
-impl KeySetSql {
-    /// Returns the texts.
-    #[cfg(test)]
-    pub(crate) fn texts(&self) -> Vec<&Sql> {
-        match self {
-            Self::Array(sql) => vec![sql],
-            Self::Lists(lists) => lists.iter().map(|(_, sql)| sql).collect(),
         }
     }
 }

@@ -3,14 +3,28 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+#[cfg(feature = "mysql")]
+use backend_sql::MysqlBackend;
+#[cfg(feature = "postgres")]
+use backend_sql::PostgresBackend;
 use backend_sql::SqlOptions;
 #[cfg(feature = "sqlite")]
 use backend_sql::SqliteBackend;
 use conformance::{Declared, Harness};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use sqlx::Connection;
 use storage_core::{Clock, Result, StorageBackend};
+#[cfg(feature = "sqlite")]
 use tempfile::TempDir;
+use url::Url;
+
+/// The variable with the URL of a PostgreSQL server where databases may be created.
+pub(crate) const POSTGRES_VARIABLE: &str = "UNISTORE_TEST_POSTGRES";
+/// The variable with the URL of a MySQL or MariaDB server where databases may be created.
+pub(crate) const MYSQL_VARIABLE: &str = "UNISTORE_TEST_MYSQL";
 
 /// A store in a file of a folder of its own.
 #[cfg(feature = "sqlite")]
@@ -42,4 +56,149 @@ impl Harness for Sqlite {
     fn declared(&self) -> Declared {
         Declared::EMBEDDED
     }
+}
+
+/// A store in a database of its own.
+#[cfg(feature = "postgres")]
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    server: String,
+    database: String,
+}
+
+#[cfg(feature = "postgres")]
+impl Postgres {
+    pub(crate) fn new() -> Self {
+        Self {
+            server: variable(POSTGRES_VARIABLE),
+            database: database_name(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        with_database(&self.server, &self.database)
+    }
+
+    /// Creates the database if it is not there.
+    pub(crate) async fn create(&self) {
+        let exists = "SELECT count(*) FROM pg_database WHERE datname = $1";
+        let mut server = self.server().await;
+        let exists: i64 = sqlx::query_scalar(exists)
+            .bind(&self.database)
+            .fetch_one(&mut server)
+            .await
+            .unwrap();
+        if exists == 0 {
+            let create = format!("CREATE DATABASE {}", self.database);
+            let create = sqlx::raw_sql(sqlx::AssertSqlSafe(create));
+            create.execute(&mut server).await.unwrap();
+        }
+        server.close().await.unwrap();
+    }
+
+    async fn server(&self) -> sqlx::PgConnection {
+        sqlx::PgConnection::connect(&self.server).await.unwrap()
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[async_trait]
+impl Harness for Postgres {
+    async fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn StorageBackend>> {
+        self.create().await;
+        let store = PostgresBackend::open(&self.url(), &options(), clock).await?;
+        Ok(Arc::new(store))
+    }
+
+    fn declared(&self) -> Declared {
+        Declared::SHARED
+    }
+
+    async fn remove(&self) {
+        let mut server = self.server().await;
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
+        let drop = sqlx::raw_sql(sqlx::AssertSqlSafe(drop));
+        drop.execute(&mut server).await.unwrap();
+    }
+}
+
+/// A store in a database of its own.
+#[cfg(feature = "mysql")]
+#[derive(Debug)]
+pub(crate) struct Mysql {
+    server: String,
+    database: String,
+}
+
+#[cfg(feature = "mysql")]
+impl Mysql {
+    pub(crate) fn new() -> Self {
+        Self {
+            server: variable(MYSQL_VARIABLE),
+            database: database_name(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        with_database(&self.server, &self.database)
+    }
+
+    /// Creates the database if it is not there.
+    pub(crate) async fn create(&self) {
+        self.run(format!("CREATE DATABASE IF NOT EXISTS {}", self.database))
+            .await;
+    }
+
+    async fn run(&self, sql: String) {
+        let mut server = sqlx::MySqlConnection::connect(&self.server).await.unwrap();
+        let run = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        run.execute(&mut server).await.unwrap();
+        server.close().await.unwrap();
+    }
+}
+
+#[cfg(feature = "mysql")]
+#[async_trait]
+impl Harness for Mysql {
+    async fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn StorageBackend>> {
+        self.create().await;
+        let store = MysqlBackend::open(&self.url(), &options(), clock).await?;
+        Ok(Arc::new(store))
+    }
+
+    fn declared(&self) -> Declared {
+        Declared::SHARED
+    }
+
+    async fn remove(&self) {
+        self.run(format!("DROP DATABASE IF EXISTS {}", self.database))
+            .await;
+    }
+}
+
+/// Few connections: many tests share one server.
+pub(crate) fn options() -> SqlOptions {
+    SqlOptions {
+        connections_max: 8,
+        ..SqlOptions::default()
+    }
+}
+
+/// Returns the URL in a variable. A test without its server fails, it is not skipped.
+pub(crate) fn variable(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`, which sets it"))
+}
+
+/// Returns a name that no other test uses.
+fn database_name() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("unistore_test_{}_{number}", std::process::id())
+}
+
+fn with_database(server: &str, database: &str) -> String {
+    let mut url = Url::parse(server).unwrap();
+    url.set_path(database);
+    url.into()
 }
