@@ -17,14 +17,34 @@ const BUILT_IN: [&str; 3] = [
     include_str!("../kinds/playlist.json"),
 ];
 
-/// The kinds that are served. Readers take a snapshot; changes make a new one.
+/// The kinds that are served. Readers take a snapshot; changes make a new one, in which what did
+/// not change is shared with the one before.
 #[derive(Debug)]
 pub struct Kinds {
-    manifests: Mutex<Manifests>,
+    resources: Mutex<Resources>,
     snapshot: ArcSwap<KindSnapshot>,
 }
 
-type Manifests = BTreeMap<ResourceName, Value>;
+type Resources = BTreeMap<ResourceName, Resource>;
+
+/// A compiled manifest.
+#[derive(Clone, Debug)]
+struct Resource {
+    /// The served versions.
+    kinds: Vec<Arc<Kind>>,
+    hash: String,
+}
+
+impl Resource {
+    fn compile(manifest: &Manifest, source: &Value) -> Result<Self, KindError> {
+        let served = manifest.spec.versions.iter().filter(|v| v.served);
+        let kinds = served.map(|version| Kind::compile(manifest, version).map(Arc::new));
+        Ok(Self {
+            kinds: kinds.collect::<Result<_, _>>()?,
+            hash: hash([source.to_string().as_str()]),
+        })
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ResourceName {
@@ -37,7 +57,7 @@ impl Kinds {
     #[must_use]
     pub fn empty() -> Self {
         Self {
-            manifests: Mutex::default(),
+            resources: Mutex::default(),
             snapshot: ArcSwap::from_pointee(KindSnapshot::default()),
         }
     }
@@ -64,14 +84,15 @@ impl Kinds {
     /// What is wrong with the manifest, or a kind of the group that has the same name already.
     pub fn apply(&self, manifest: &Value) -> Result<(), KindError> {
         let read = Manifest::read(manifest)?;
+        let resource = Resource::compile(&read, manifest)?;
         let name = ResourceName {
             group: read.spec.group,
             plural: read.spec.names.plural,
         };
-        let mut manifests = self.manifests.lock();
-        let mut changed = manifests.clone();
-        changed.insert(name, manifest.clone());
-        self.publish(&mut manifests, changed)
+        let mut resources = self.resources.lock();
+        let mut changed = resources.clone();
+        changed.insert(name, resource);
+        self.publish(&mut resources, changed)
     }
 
     /// Removes a resource; tells whether there was one.
@@ -80,9 +101,9 @@ impl Kinds {
             group: group.into(),
             plural: plural.into(),
         };
-        let mut manifests = self.manifests.lock();
-        let mut changed = manifests.clone();
-        changed.remove(&name).is_some() && self.publish(&mut manifests, changed).is_ok()
+        let mut resources = self.resources.lock();
+        let mut changed = resources.clone();
+        changed.remove(&name).is_some() && self.publish(&mut resources, changed).is_ok()
     }
 
     /// Returns the kinds as they are now.
@@ -91,10 +112,10 @@ impl Kinds {
         self.snapshot.load_full()
     }
 
-    fn publish(&self, manifests: &mut Manifests, changed: Manifests) -> Result<(), KindError> {
+    fn publish(&self, resources: &mut Resources, changed: Resources) -> Result<(), KindError> {
         let before = self.snapshot.load();
-        let snapshot = KindSnapshot::compile(&changed, before.generation + 1)?;
-        *manifests = changed;
+        let snapshot = KindSnapshot::of(&changed, before.generation + 1)?;
+        *resources = changed;
         self.snapshot.store(Arc::new(snapshot));
         Ok(())
     }
@@ -164,24 +185,19 @@ impl KindSnapshot {
         group.versions.iter().find(|v| v.version == version)
     }
 
-    fn compile(manifests: &Manifests, generation: u64) -> Result<Self, KindError> {
-        let mut groups = BTreeMap::<&str, BTreeMap<&str, Vec<(Arc<Kind>, &Value)>>>::new();
-        let read: Vec<(Manifest, &Value)> = manifests
-            .values()
-            .map(|value| Ok((Manifest::read(value)?, value)))
-            .collect::<Result<_, _>>()?;
-        for (manifest, value) in &read {
-            for version in manifest.spec.versions.iter().filter(|v| v.served) {
-                let kind = Arc::new(Kind::compile(manifest, version)?);
-                let group = groups.entry(&manifest.spec.group).or_default();
-                let kinds = group.entry(&version.name).or_default();
-                refuse_clash(kinds.iter().map(|(other, _)| &**other), &kind)?;
-                kinds.push((kind, value));
+    fn of(resources: &Resources, generation: u64) -> Result<Self, KindError> {
+        let mut groups = BTreeMap::<&str, Versions<'_>>::new();
+        for (name, resource) in resources {
+            let group = groups.entry(&name.group).or_default();
+            for kind in &resource.kinds {
+                let kinds = group.entry(kind.version()).or_default();
+                refuse_clash(kinds.iter().map(|(other, _)| &***other), kind)?;
+                kinds.push((kind, &resource.hash));
             }
         }
         Ok(Self {
             generation,
-            hash: hash(read.iter().map(|(_, value)| *value)),
+            hash: hash(resources.values().map(|resource| resource.hash.as_str())),
             groups: groups
                 .into_iter()
                 .map(|(name, versions)| Group {
@@ -193,13 +209,19 @@ impl KindSnapshot {
     }
 }
 
-fn group_versions(versions: BTreeMap<&str, Vec<(Arc<Kind>, &Value)>>) -> Vec<GroupVersion> {
+/// The kinds of each version of a group, with the hashes of their manifests.
+type Versions<'a> = BTreeMap<&'a str, Vec<(&'a Arc<Kind>, &'a str)>>;
+
+fn group_versions(versions: Versions<'_>) -> Vec<GroupVersion> {
     let mut versions: Vec<GroupVersion> = versions
         .into_iter()
         .map(|(version, kinds)| GroupVersion {
             version: version.into(),
-            hash: hash(kinds.iter().map(|(_, value)| *value)),
-            kinds: kinds.into_iter().map(|(kind, _)| kind).collect(),
+            hash: hash(kinds.iter().map(|(_, hash)| *hash)),
+            kinds: kinds
+                .into_iter()
+                .map(|(kind, _)| Arc::clone(kind))
+                .collect(),
         })
         .collect();
     versions.sort_by_key(|version| Reverse(preference(&version.version)));
@@ -244,11 +266,11 @@ fn preference(version: &str) -> (u8, u32, u32, Reverse<String>) {
     })
 }
 
-fn hash<'a>(manifests: impl Iterator<Item = &'a Value>) -> String {
+fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
-    for manifest in manifests {
-        hash.update(manifest.to_string());
-        hash.update([0]);
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
     }
     let mut text = String::new();
     for byte in hash.finalize() {
@@ -367,7 +389,12 @@ mod tests {
         let mut two = manifest("things", "Thing", &["v1", "v2"]);
         two["spec"]["versions"][1]["storage"] = true.into();
         let v1 = serde_json::json!({"apiVersion": "v1"});
-        for bad in [renamed, pattern, two, v1] {
+        let mut rules = manifest("things", "Thing", &["v1"]);
+        rules["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
+            serde_json::json!([{"rule": "self.x > 0"}]);
+        let mut webhook = manifest("things", "Thing", &["v1"]);
+        webhook["spec"]["conversion"] = serde_json::json!({"strategy": "Webhook"});
+        for bad in [renamed, pattern, two, v1, rules, webhook] {
             assert!(kinds.apply(&bad).is_err(), "{bad} was taken");
         }
         assert_eq!(kinds.snapshot().hash(), hash);

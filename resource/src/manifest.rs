@@ -42,6 +42,14 @@ pub(crate) struct Spec {
     scope: String,
     pub(crate) names: Names,
     pub(crate) versions: Vec<Version>,
+    #[serde(default)]
+    conversion: Conversion,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Conversion {
+    #[serde(default)]
+    strategy: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,6 +159,12 @@ impl Manifest {
             if let Some(why) = names::namespace(&version.name) {
                 return Err(format!("spec.versions: {:?}: {why}", version.name));
             }
+        }
+        if !matches!(spec.conversion.strategy.as_str(), "" | "None") {
+            return Err(format!(
+                "spec.conversion.strategy: {:?} is not supported yet, \"None\" is",
+                spec.conversion.strategy
+            ));
         }
         match spec.versions.iter().filter(|v| v.storage).count() {
             1 => Ok(()),

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::Json;
 
@@ -83,18 +85,13 @@ struct Bound {
     exclusive: bool,
 }
 
-/// The schema as a manifest writes it.
+/// The schema as a manifest writes it, without the schemas inside of it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Source {
     r#type: String,
     nullable: bool,
-    properties: BTreeMap<String, serde_json::Value>,
-    additional_properties: Option<serde_json::Value>,
-    items: Option<serde_json::Value>,
-    default: Option<serde_json::Value>,
     required: Vec<String>,
-    r#enum: Option<Vec<serde_json::Value>>,
     minimum: Option<serde_json::Number>,
     maximum: Option<serde_json::Number>,
     exclusive_minimum: bool,
@@ -107,10 +104,6 @@ struct Source {
     min_properties: Option<usize>,
     max_properties: Option<usize>,
     pattern: Option<String>,
-    all_of: Vec<serde_json::Value>,
-    any_of: Vec<serde_json::Value>,
-    one_of: Vec<serde_json::Value>,
-    not: Option<serde_json::Value>,
     #[serde(rename = "x-kubernetes-preserve-unknown-fields")]
     preserve_unknown: bool,
     #[serde(rename = "x-kubernetes-embedded-resource")]
@@ -121,6 +114,8 @@ struct Source {
     list_type: String,
     #[serde(rename = "x-kubernetes-list-map-keys")]
     list_map_keys: Vec<String>,
+    #[serde(rename = "x-kubernetes-validations")]
+    validations: Vec<IgnoredAny>,
 }
 
 impl Schema {
@@ -128,50 +123,50 @@ impl Schema {
     ///
     /// # Errors
     /// The path of what cannot be understood, and why.
-    pub(crate) fn compile(source: &serde_json::Value) -> Result<Self, String> {
-        compile(source, "openAPIV3Schema")
+    pub(crate) fn compile(source: &Value) -> Result<Self, String> {
+        Inside {
+            value: source,
+            path: "openAPIV3Schema",
+        }
+        .compile()
     }
 }
 
-fn compile(value: &serde_json::Value, path: &str) -> Result<Schema, String> {
-    let source = Source::deserialize(value).map_err(|error| format!("{path}: {error}"))?;
-    let sub = |value: &serde_json::Value, name: &str| compile(value, &format!("{path}.{name}"));
-    let subs = |values: &[serde_json::Value], name: &str| {
-        let schemas = values.iter().map(|value| sub(value, name));
-        schemas.collect::<Result<Vec<_>, _>>()
-    };
-    let json = |value: &serde_json::Value| Json::from_value(value);
-    let mut properties = BTreeMap::new();
-    for (name, value) in &source.properties {
-        properties.insert(name.clone(), sub(value, name)?);
+/// A part of a schema and its path. Walks the manifest instead of copying it level by level.
+#[derive(Clone, Copy)]
+struct Inside<'a> {
+    value: &'a Value,
+    path: &'a str,
+}
+
+impl Inside<'_> {
+    fn compile(self) -> Result<Schema, String> {
+        let path = self.path;
+        let source = Source::deserialize(self.value).map_err(|error| format!("{path}: {error}"))?;
+        if !source.validations.is_empty() {
+            // To take it would be to promise checks that nobody makes.
+            return Err(format!(
+                "{path}.x-kubernetes-validations: rules are not supported yet"
+            ));
+        }
+        let default = self.value.get("default").map(Json::from_value);
+        Ok(Schema {
+            kind: schema_type(&source, path)?,
+            nullable: source.nullable,
+            properties: self.properties()?,
+            additional: self.additional()?,
+            items: self.one("items")?,
+            preserve_unknown: source.preserve_unknown,
+            embedded: source.embedded,
+            default: default.transpose()?,
+            list: list_type(&source, path)?,
+            rules: self.rules(source)?,
+        })
     }
-    let additional = match &source.additional_properties {
-        None | Some(serde_json::Value::Bool(false)) => Additional::Nothing,
-        Some(serde_json::Value::Bool(true)) => Additional::Anything,
-        Some(value) => Additional::Each(Box::new(sub(value, "additionalProperties")?)),
-    };
-    let boxed = |value: &Option<serde_json::Value>, name: &str| {
-        value
-            .as_ref()
-            .map(|value| sub(value, name).map(Box::new))
-            .transpose()
-    };
-    Ok(Schema {
-        kind: schema_type(&source, path)?,
-        nullable: source.nullable,
-        properties,
-        additional,
-        items: boxed(&source.items, "items")?,
-        preserve_unknown: source.preserve_unknown,
-        embedded: source.embedded,
-        default: source.default.as_ref().map(json).transpose()?,
-        list: list_type(&source, path)?,
-        rules: Rules {
-            required: source.required.clone(),
-            allowed: match &source.r#enum {
-                Some(values) => Some(values.iter().map(json).collect::<Result<_, _>>()?),
-                None => None,
-            },
+
+    fn rules(self, source: Source) -> Result<Rules, String> {
+        Ok(Rules {
+            allowed: self.allowed()?,
             minimum: bound(source.minimum.as_ref(), source.exclusive_minimum),
             maximum: bound(source.maximum.as_ref(), source.exclusive_maximum),
             multiple_of: source.multiple_of,
@@ -181,13 +176,63 @@ fn compile(value: &serde_json::Value, path: &str) -> Result<Schema, String> {
             items_max: source.max_items,
             properties_min: source.min_properties,
             properties_max: source.max_properties,
-            pattern: pattern(source.pattern.as_deref(), path)?,
-            all_of: subs(&source.all_of, "allOf")?,
-            any_of: subs(&source.any_of, "anyOf")?,
-            one_of: subs(&source.one_of, "oneOf")?,
-            not: boxed(&source.not, "not")?,
-        },
-    })
+            pattern: pattern(source.pattern.as_deref(), self.path)?,
+            all_of: self.several("allOf")?,
+            any_of: self.several("anyOf")?,
+            one_of: self.several("oneOf")?,
+            not: self.one("not")?,
+            required: source.required,
+        })
+    }
+
+    fn sub(self, value: &Value, name: &str) -> Result<Schema, String> {
+        let path = format!("{}.{name}", self.path);
+        Inside { value, path: &path }.compile()
+    }
+
+    fn one(self, name: &str) -> Result<Option<Box<Schema>>, String> {
+        let found = self.value.get(name).map(|value| self.sub(value, name));
+        Ok(found.transpose()?.map(Box::new))
+    }
+
+    fn several(self, name: &str) -> Result<Vec<Schema>, String> {
+        match self.value.get(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(values)) => values.iter().map(|v| self.sub(v, name)).collect(),
+            Some(_) => Err(format!("{}.{name}: it must be an array", self.path)),
+        }
+    }
+
+    fn properties(self) -> Result<BTreeMap<String, Schema>, String> {
+        match self.value.get("properties") {
+            None => Ok(BTreeMap::new()),
+            Some(Value::Object(map)) => map
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), self.sub(value, name)?)))
+                .collect(),
+            Some(_) => Err(format!("{}.properties: it must be an object", self.path)),
+        }
+    }
+
+    fn additional(self) -> Result<Additional, String> {
+        const NAME: &str = "additionalProperties";
+        Ok(match self.value.get(NAME) {
+            None | Some(Value::Bool(false)) => Additional::Nothing,
+            Some(Value::Bool(true)) => Additional::Anything,
+            Some(value) => Additional::Each(Box::new(self.sub(value, NAME)?)),
+        })
+    }
+
+    fn allowed(self) -> Result<Option<Vec<Json>>, String> {
+        match self.value.get("enum") {
+            None => Ok(None),
+            Some(Value::Array(values)) => {
+                let values = values.iter().map(Json::from_value);
+                Ok(Some(values.collect::<Result<_, _>>()?))
+            }
+            Some(_) => Err(format!("{}.enum: it must be an array", self.path)),
+        }
+    }
 }
 
 fn schema_type(source: &Source, path: &str) -> Result<Option<SchemaType>, String> {

@@ -145,7 +145,6 @@ impl Scan {
                 if !self.spans(&item) {
                     return Ok(end(items));
                 }
-                let cursor = self.cursor_at(&item, revision);
                 let object = shown(self.collection.kind(), item)?;
                 if self.selection.matches(&object)? {
                     bytes += object.json_len();
@@ -154,7 +153,8 @@ impl Scan {
                 let reached = |limit: PageLimit| items.len() >= limit.items || bytes >= limit.bytes;
                 if self.limit.is_some_and(reached) {
                     let more = stored.len() > 0 || page.next.is_some();
-                    let next = more.then_some(cursor);
+                    let last = items.last().filter(|_| more);
+                    let next = last.map(|last| self.cursor_at(last, revision));
                     return Ok(Found { next, ..end(items) });
                 }
             }
@@ -189,13 +189,13 @@ impl Scan {
         }
     }
 
-    fn cursor_at(&self, item: &Stored, revision: Revision) -> Cursor {
+    fn cursor_at(&self, item: &Object, revision: Revision) -> Cursor {
         Cursor {
             source: self.query.source,
             order: self.query.order,
             revision,
-            key: item.key.clone(),
-            item: item.revision,
+            key: item.key().clone(),
+            item: item.revision(),
         }
     }
 }
