@@ -3,6 +3,8 @@
 //! The library opens a store by its address, puts the usual layers above it and keeps it tidy:
 //! what the binary does, for programs that want the same inside.
 
+mod layers;
+mod objects;
 mod scan;
 mod store_url;
 
@@ -12,4 +14,8 @@ pub mod diff;
 pub mod registry;
 pub mod retention;
 
+pub use layers::Layers;
+pub use objects::objects;
 pub use store_url::StoreUrl;
+
+pub use {apiserver, resource, storage_core};

@@ -1,3 +1,60 @@
-//! The binary.
+//! The binary: serves a store, checks it, copies it, compares it.
 
-fn main() {}
+mod cli;
+mod command;
+mod config_file;
+mod data_dir;
+mod health;
+mod identity;
+mod log;
+mod metrics;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use cli::{Arguments, Command};
+use config_file::ConfigFile;
+use settings::LogSettings;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let failed = match arguments.command {
+        Command::Check(_) | Command::Diff(_) => ExitCode::from(command::TROUBLE),
+        Command::Serve(_) | Command::Copy(_) => ExitCode::FAILURE,
+    };
+    run(arguments).unwrap_or_else(|error| {
+        eprintln!("error: {}", readable(&error));
+        failed
+    })
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    config_file::check_environment(std::env::vars().map(|(name, _)| name))?;
+    let file = match &arguments.command {
+        Command::Serve(serve) => ConfigFile::read(serve.config.as_deref())?,
+        Command::Check(_) | Command::Copy(_) | Command::Diff(_) => ConfigFile::default(),
+    };
+    log::start(&LogSettings::new(&arguments.log, &file)?)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(command::run(arguments.command, &file));
+    // After a second signal, what still runs is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// Writes an error and its causes in one line, each cause once.
+fn readable(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

@@ -9,6 +9,8 @@ mod path;
 mod redb;
 #[cfg(feature = "sled")]
 mod sled;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::path::Path;
@@ -52,6 +54,8 @@ const ENGINES: &[Engine] = &[
     redb::ENGINE,
     #[cfg(feature = "sled")]
     sled::ENGINE,
+    #[cfg(feature = "sqlite")]
+    sqlite::ENGINE,
     memory::ENGINE,
 ];
 

@@ -1,0 +1,209 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use unistore::{StoreUrl, registry};
+
+use crate::settings::{Age, Limit};
+
+/// Storage for Kubernetes-style objects, served to kubectl and every Kubernetes client.
+#[derive(Debug, Parser)]
+#[command(name = "unistore", version, after_help = engines_help())]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a store to Kubernetes clients
+    ///
+    /// The first start makes certificates, an admin credential and a kubeconfig in the data
+    /// directory, and prints the next command to type. Ctrl-C or SIGTERM stops it once requests are
+    /// answered; a second one stops it at once.
+    #[command(after_help = engines_help())]
+    Serve(Box<ServeArguments>),
+    /// Verify that a store's objects, history, trash, changes and counts agree
+    ///
+    /// Exit code 0: they agree. 1: they do not; each disagreement is printed. 2: the store could
+    /// not be checked.
+    #[command(after_help = engines_help())]
+    Check(CheckArguments),
+    /// Copy a store into another one: live objects, history and trash
+    ///
+    /// Revisions, times and request ids are kept. A copy that was cut off goes on where it ended
+    /// when the same command is run again. The target must be empty and not in use.
+    #[command(after_help = engines_help())]
+    Copy(CopyArguments),
+    /// Compare two stores: everything but revisions
+    ///
+    /// Exit code 0: no difference. 1: there are; each one is printed. 2: the stores could not be
+    /// compared.
+    #[command(after_help = engines_help())]
+    Diff(DiffArguments),
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Log")]
+pub(crate) struct LogArguments {
+    /// What to log: off, error, warn, info, debug, trace, or per module as in `info,backend_kv=debug` [default: info]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "UNISTORE_LOG_FILTER"
+    )]
+    pub(crate) log_filter: Option<String>,
+    /// How to write log lines, which go to standard error [default: text]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "UNISTORE_LOG_FORMAT"
+    )]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options")]
+pub(crate) struct ServeArguments {
+    /// The store, as ENGINE:WHERE; see the list below [default: an embedded store in the data directory]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "UNISTORE_STORAGE_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: Option<StoreUrl>,
+    /// The address to listen on; port 0 takes any free one [default: 127.0.0.1:7443]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "UNISTORE_SERVER_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The folder for certificates, credentials, the kubeconfig and embedded stores [default: unistore-data]
+    #[arg(long, value_name = "FOLDER", env = "UNISTORE_SERVER_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A file of settings in INI form; flags and environment go before it
+    #[arg(long, value_name = "FILE", env = "UNISTORE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The server's certificate chain in PEM form, instead of a generated one
+    #[arg(long, value_name = "FILE", env = "UNISTORE_SERVER_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert in PEM form
+    #[arg(long, value_name = "FILE", env = "UNISTORE_SERVER_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) retention: RetentionArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is kept of the past (a time is 90s, 15m, 12h or 30d)")]
+pub(crate) struct RetentionArguments {
+    /// Changes younger than this are kept for watches, whatever --changes-max says [default: 5m]
+    #[arg(long, value_name = "TIME", env = "UNISTORE_RETENTION_CHANGES_AGE_MIN")]
+    pub(crate) changes_age_min: Option<Age>,
+    /// Changes older than this are dropped [default: 1h]
+    #[arg(
+        long,
+        value_name = "TIME|unlimited",
+        env = "UNISTORE_RETENTION_CHANGES_AGE_MAX"
+    )]
+    pub(crate) changes_age_max: Option<Limit<Age>>,
+    /// About how many changes are kept [default: 1000000]
+    #[arg(
+        long,
+        value_name = "COUNT|unlimited",
+        env = "UNISTORE_RETENTION_CHANGES_MAX"
+    )]
+    pub(crate) changes_max: Option<Limit<u64>>,
+    /// How many revisions of each object are kept [default: 20]
+    #[arg(
+        long,
+        value_name = "COUNT|unlimited",
+        env = "UNISTORE_RETENTION_HISTORY_PER_OBJECT"
+    )]
+    pub(crate) history_per_object: Option<Limit<usize>>,
+    /// Deleted objects leave the trash after this time [default: 30d]
+    #[arg(
+        long,
+        value_name = "TIME|unlimited",
+        env = "UNISTORE_RETENTION_TRASH_AGE_MAX"
+    )]
+    pub(crate) trash_age_max: Option<Limit<Age>>,
+    /// How often the past is tidied [default: 1m]
+    #[arg(long, value_name = "TIME", env = "UNISTORE_RETENTION_INTERVAL")]
+    pub(crate) retention_interval: Option<Age>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The store, as ENGINE:WHERE
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "UNISTORE_STORAGE_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: StoreUrl,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArguments {
+    /// The store to copy, as ENGINE:WHERE
+    #[arg(value_name = "FROM")]
+    pub(crate) from: StoreUrl,
+    /// The empty store to copy into, or one with a part of an earlier copy
+    #[arg(value_name = "TO")]
+    pub(crate) to: StoreUrl,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArguments {
+    /// The first store, as ENGINE:WHERE
+    #[arg(value_name = "A")]
+    pub(crate) first: StoreUrl,
+    /// The second store
+    #[arg(value_name = "B")]
+    pub(crate) second: StoreUrl,
+}
+
+fn engines_help() -> String {
+    let engines = registry::engines();
+    let width = engines.iter().map(|engine| engine.form.len()).max();
+    let width = width.unwrap_or(0);
+    let lines: Vec<_> = engines
+        .iter()
+        .map(|engine| format!("  {:width$}  {}", engine.form, engine.about))
+        .collect();
+    format!("Stores that this binary has:\n{}", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_the_engines() {
+        let help = Arguments::command().render_help().to_string();
+        assert!(help.contains("memory:"), "{help}");
+    }
+}
