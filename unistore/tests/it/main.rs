@@ -4,6 +4,14 @@
     reason = "a panic is how a test says that it failed"
 )]
 
+mod support;
+
 mod consistency;
 mod copy;
 mod retention;
+
+mod crash;
+mod dashboards;
+mod kube_client;
+mod lifecycle;
+mod walkthrough;
