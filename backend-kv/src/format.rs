@@ -51,9 +51,13 @@ fn check_version(engine: &impl KvEngine, row: &[u8]) -> Result<()> {
         return Ok(());
     }
     let context = format!(
-        "{} has format {version}, this program reads format {VERSION}: use a {} unistore",
+        "{} has format {version}, this program reads format {VERSION}: use {} unistore",
         engine.location(),
-        if version > VERSION { "newer" } else { "older" },
+        if version > VERSION {
+            "a newer"
+        } else {
+            "an older"
+        },
     );
     Err(Error::new(ErrorKind::Unsupported, "open store", context))
 }
