@@ -150,62 +150,99 @@ impl Recording {
                 crash.cut, crash.unsynced
             )
         };
-        let recovery = Disk::new(crash.content.clone(), Failing::Never);
-        let goes_on = chance.one_in(8);
-        let found = self.recover(&recovery, acknowledged, goes_on).await;
-        let found = found.map_err(|e| format!("{}: {e}", what()))?;
+        let disk = Disk::new(crash.content.clone(), Failing::Never);
+        let recovered = self.recover(&disk, acknowledged).await;
+        let recovered = recovered.map_err(|e| format!("{}: {e}", what()))?;
         counts.images.fetch_add(1, Ordering::Relaxed);
-        counts
-            .in_flight
-            .fetch_add((found - acknowledged) as u64, Ordering::Relaxed);
+        let in_flight = (recovered.steps - acknowledged) as u64;
+        counts.in_flight.fetch_add(in_flight, Ordering::Relaxed);
+        let recovery = disk.events();
+        if chance.one_in(8) {
+            let gone_on = self.go_on(&disk, recovered.steps).await;
+            gone_on.map_err(|e| format!("{}: {e}", what()))?;
+        }
         if !chance.one_in(8) {
             return Ok(());
         }
-        let recovery = recovery.events();
         for _ in 0..SECOND_CRASHES {
             let cut = chance.below(recovery.len() as u64 + 1) as usize;
             let unsynced = Unsynced::ALL[chance.below(4) as usize];
-            let content = image(&crash.content, &recovery[..cut], unsynced, chance);
+            let content = self.crash_again(&crash, &recovery[..cut], unsynced, chance);
+            // Once the store was open a reader may have seen the step that was in flight.
+            let seen = if cut < recovered.opened_at {
+                acknowledged
+            } else {
+                recovered.steps
+            };
             let disk = Disk::new(content, Failing::Never);
-            let found = self.recover(&disk, acknowledged, false).await;
-            found.map_err(|e| format!("{}, again at {cut}, {unsynced:?}: {e}", what()))?;
+            let again = self.recover(&disk, seen).await;
+            again.map_err(|e| format!("{}, again at {cut}, {unsynced:?}: {e}", what()))?;
             counts.second.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Opens a disk and returns how many steps are there: all that were answered, and no part of
-    /// another. May make the next step.
-    async fn recover(
+    /// Returns what a crash in the recovery from another one leaves. If all operations of the
+    /// first one had arrived, only the process had crashed: then they are as unsynced as before.
+    fn crash_again(
         &self,
-        disk: &Disk,
-        acknowledged: usize,
-        goes_on: bool,
-    ) -> Result<usize, String> {
+        crash: &Crash,
+        recovery: &[Event],
+        unsynced: Unsynced,
+        chance: &mut Chance,
+    ) -> Vec<u8> {
+        if crash.unsynced != Unsynced::All {
+            return image(&crash.content, recovery, unsynced, chance);
+        }
+        let mut events = self.events[..crash.cut].to_vec();
+        events.extend_from_slice(recovery);
+        image(&[], &events, unsynced, chance)
+    }
+
+    /// Opens a disk. All steps that were acknowledged must be there, perhaps the next one too, and
+    /// no part of another.
+    async fn recover(&self, disk: &Disk, acknowledged: usize) -> Result<Recovered, String> {
         let clock = Arc::new(ManualClock::default());
         let opened = RedbEngine::with_storage(disk.clone(), &OPTIONS)
             .and_then(|engine| KvBackend::open(engine, Arc::clone(&clock) as _));
         let store = opened.map_err(|e| format!("the store does not open: {e:?}"))?;
+        let opened_at = disk.event_count();
         check_clean(&store).await?;
         let dump = Dump::of(&store).await.map_err(|e| format!("{e:?}"))?;
         // The next step may change nothing, then both states are right.
-        let found = (acknowledged..self.states.len().min(acknowledged + 2))
+        let steps = (acknowledged..self.states.len().min(acknowledged + 2))
             .find(|steps| self.states[*steps] == dump);
-        let Some(found) = found else {
-            return Err(format!(
-                "no committed state at or after step {acknowledged}: {}",
-                dump.difference(&self.states[acknowledged])
-            ));
-        };
-        if goes_on && found < self.states.len() - 1 {
-            let run = self.workload.run(found as u64, &store, &clock);
-            run.await.map_err(|e| format!("the next step: {e:?}"))?;
-            let dump = Dump::of(&store).await.map_err(|e| format!("{e:?}"))?;
-            if dump != self.states[found + 1] {
-                return Err("the next step had another effect".into());
-            }
-            check_clean(&store).await?;
-        }
-        Ok(found)
+        let steps = steps.ok_or_else(|| {
+            let difference = dump.difference(&self.states[acknowledged]);
+            format!("no committed state at or after step {acknowledged}: {difference}")
+        })?;
+        Ok(Recovered { steps, opened_at })
     }
+
+    /// Goes on with a store that was recovered.
+    async fn go_on(&self, disk: &Disk, steps: usize) -> Result<(), String> {
+        if steps + 1 == self.states.len() {
+            return Ok(());
+        }
+        let clock = Arc::new(ManualClock::default());
+        let opened = RedbEngine::with_storage(disk.clone(), &OPTIONS)
+            .and_then(|engine| KvBackend::open(engine, Arc::clone(&clock) as _));
+        let store = opened.map_err(|e| format!("the store does not open again: {e:?}"))?;
+        let run = self.workload.run(steps as u64, &store, &clock);
+        run.await.map_err(|e| format!("the next step: {e:?}"))?;
+        check_clean(&store).await?;
+        let dump = Dump::of(&store).await.map_err(|e| format!("{e:?}"))?;
+        if dump != self.states[steps + 1] {
+            return Err("the next step had another effect".into());
+        }
+        Ok(())
+    }
+}
+
+/// What was found after a crash.
+struct Recovered {
+    /// Steps whose effect is there.
+    steps: usize,
+    /// Operations of the recovery until the store could be read.
+    opened_at: usize,
 }
