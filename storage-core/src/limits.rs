@@ -2,6 +2,8 @@
 //! [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) or
 //! [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) and nothing is written.
 
+use std::time::Duration;
+
 /// Longest group, in bytes.
 pub const GROUP_BYTES_MAX: usize = 253;
 /// Longest resource, in bytes.
@@ -56,6 +58,8 @@ pub const GROUP_COMMIT_QUEUE_TRANSACTIONS_MAX: usize = 4 * TRANSACTIONS_PER_COMM
 pub const GROUP_COMMIT_QUEUE_BYTES_MAX: usize = 2 * COMMIT_BYTES_MAX;
 /// Most callers that wait for room in the queue of a group commit.
 pub const GROUP_COMMIT_WAITING_MAX: usize = 4096;
+/// How long a group commit waits for callers that were just answered to come back.
+pub const GROUP_COMMIT_REGROUP: Duration = Duration::from_micros(50);
 
 /// Most recent changes that a change cache keeps.
 pub const CHANGE_CACHE_CHANGES_MAX: usize = 10_000;

@@ -3,6 +3,7 @@ mod worker;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
@@ -10,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use self::queue::Queue;
 use crate::limits::{
-    GROUP_COMMIT_QUEUE_BYTES_MAX, GROUP_COMMIT_QUEUE_TRANSACTIONS_MAX, GROUP_COMMIT_WAITING_MAX,
+    GROUP_COMMIT_QUEUE_BYTES_MAX, GROUP_COMMIT_QUEUE_TRANSACTIONS_MAX, GROUP_COMMIT_REGROUP,
+    GROUP_COMMIT_WAITING_MAX,
 };
 use crate::{
     BackendInfo, Changes, ChangesQuery, Compacted, ListQuery, Outcome, Page, ResourceKey,
@@ -21,7 +23,8 @@ use crate::{
 ///
 /// A durable commit costs about the same for one transaction as for hundreds, so under load the
 /// callers share it. One task commits; what arrives meanwhile is its next batch. There is no timer:
-/// a call that finds the task idle is committed at once.
+/// a call that finds the task idle is committed at once, or after the moment that the callers of a
+/// batch just answered need to come back ([`GroupCommitLimits::regroup`]).
 ///
 /// # Behaviour
 /// * Each caller gets the outcomes of its own transactions, as if it were alone: a call that breaks
@@ -46,7 +49,7 @@ pub struct GroupCommit<B> {
     worker: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// How much may wait in front of the store.
+/// How much may wait in front of the store, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupCommitLimits {
     /// Most transactions in the queue.
@@ -55,6 +58,9 @@ pub struct GroupCommitLimits {
     pub queue_bytes: usize,
     /// Most callers that wait for room in the queue. More are `Overloaded`.
     pub waiting: usize,
+    /// How long a batch waits for the callers of the batch before it, who are about to come back.
+    /// A call that follows one alone never waits. Zero turns it off.
+    pub regroup: Duration,
 }
 
 impl Default for GroupCommitLimits {
@@ -63,6 +69,7 @@ impl Default for GroupCommitLimits {
             queue_transactions: GROUP_COMMIT_QUEUE_TRANSACTIONS_MAX,
             queue_bytes: GROUP_COMMIT_QUEUE_BYTES_MAX,
             waiting: GROUP_COMMIT_WAITING_MAX,
+            regroup: GROUP_COMMIT_REGROUP,
         }
     }
 }
@@ -87,7 +94,7 @@ impl<B: StorageBackend> GroupCommit<B> {
         Self {
             inner: Arc::new(inner),
             queue,
-            worker: Mutex::new(Some(tokio::spawn(worker::run(calls)))),
+            worker: Mutex::new(Some(tokio::spawn(worker::run(calls, limits.regroup)))),
         }
     }
 

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use storage_core::layer::{GroupCommit, GroupCommitLimits};
@@ -9,7 +10,7 @@ use storage_core::{
 };
 
 use crate::double::{Double, unavailable};
-use crate::fixture::{all_changes, assert_pending, key, puts, revision, within, write};
+use crate::fixture::{DEADLINE, all_changes, assert_pending, key, puts, revision, within, write};
 
 type Call<'a> = BoxFuture<'a, Result<Vec<Outcome>>>;
 
@@ -340,7 +341,7 @@ async fn a_call_larger_than_the_queue_gets_all_of_it() {
     let group = Group::with_limits(GroupCommitLimits {
         queue_transactions: 2,
         queue_bytes: 10,
-        waiting: 8,
+        ..GroupCommitLimits::default()
     });
     let first = group.busy().await;
     let large = group.call([one("a"), one("b"), one("c")].concat());
@@ -410,6 +411,31 @@ async fn an_idle_layer_keeps_no_store_open() {
         write(&layer, "things", "a").await;
         drop(layer);
         assert_eq!(Arc::strong_count(&store), 1);
+    }
+}
+
+// One thread, so that who comes back when is the same each time.
+#[tokio::test(flavor = "current_thread")]
+async fn writers_that_come_back_together_share_every_commit() {
+    for (regroup, together) in [(DEADLINE, true), (Duration::ZERO, false)] {
+        let group = Group::with_limits(GroupCommitLimits {
+            regroup,
+            ..GroupCommitLimits::default()
+        });
+        let writers = (0..4).map(|delay| {
+            let layer = Arc::clone(&group.layer);
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    layer.commit(one("a")).await.unwrap();
+                    for _ in 0..delay {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        within(join_all(writers)).await;
+        assert_eq!(group.store.commits() == [4; 10], together);
     }
 }
 

@@ -42,6 +42,7 @@ impl<B> Queue<B> {
             queue_transactions: permits(limits.queue_transactions),
             queue_bytes: permits(limits.queue_bytes),
             waiting: limits.waiting.min(Semaphore::MAX_PERMITS),
+            ..limits
         };
         let (sender, receiver) = mpsc::channel(limits.queue_transactions);
         let queue = Self {

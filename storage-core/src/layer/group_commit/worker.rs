@@ -1,5 +1,6 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
@@ -10,8 +11,9 @@ use crate::limits::{COMMIT_BYTES_MAX, TRANSACTIONS_PER_COMMIT_MAX};
 use crate::{Error, ErrorKind, Outcome, Result, StorageBackend, Transaction};
 
 /// Commits what is queued, one batch at a time, until the queue is closed and empty.
-pub(super) async fn run<B: StorageBackend>(mut calls: mpsc::Receiver<Call<B>>) {
+pub(super) async fn run<B: StorageBackend>(mut calls: mpsc::Receiver<Call<B>>, regroup: Duration) {
     let mut left_over = None;
+    let mut answered = 0;
     loop {
         let first = match left_over.take() {
             Some(call) => call,
@@ -20,6 +22,7 @@ pub(super) async fn run<B: StorageBackend>(mut calls: mpsc::Receiver<Call<B>>) {
                 None => return,
             },
         };
+        await_return(&calls, answered, regroup).await;
         let mut batch = Batch::new(first);
         while let Ok(call) = calls.try_recv() {
             left_over = batch.push(call);
@@ -27,7 +30,19 @@ pub(super) async fn run<B: StorageBackend>(mut calls: mpsc::Receiver<Call<B>>) {
                 break;
             }
         }
+        answered = batch.members.len();
         batch.commit().await;
+    }
+}
+
+/// Lets those whose calls were just answered come back, after the first one of them did.
+///
+/// Without it the first one back commits alone while all others queue behind it, and the writers
+/// fall into two groups of half the size. Yields instead of sleeping: timers are too coarse.
+async fn await_return<B>(calls: &mpsc::Receiver<Call<B>>, answered: usize, regroup: Duration) {
+    let started = Instant::now();
+    while calls.len() + 1 < answered && !calls.is_closed() && started.elapsed() < regroup {
+        tokio::task::yield_now().await;
     }
 }
 
