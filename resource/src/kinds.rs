@@ -394,7 +394,12 @@ mod tests {
             serde_json::json!([{"rule": "self.x > 0"}]);
         let mut webhook = manifest("things", "Thing", &["v1"]);
         webhook["spec"]["conversion"] = serde_json::json!({"strategy": "Webhook"});
-        for bad in [renamed, pattern, two, v1, rules, webhook] {
+        let mut internal = manifest("things", "Thing", &["v1"]);
+        internal["metadata"]["name"] = "things.unistore.internal".into();
+        internal["spec"]["group"] = "unistore.internal".into();
+        let mut word = manifest("things", "Thing", &["v1"]);
+        word["spec"]["names"]["kind"] = "Th\"ing".into();
+        for bad in [renamed, pattern, two, v1, rules, webhook, internal, word] {
             assert!(kinds.apply(&bad).is_err(), "{bad} was taken");
         }
         assert_eq!(kinds.snapshot().hash(), hash);

@@ -6,6 +6,34 @@
 //! requests, on any [`StorageBackend`](storage_core::StorageBackend).
 //!
 //! This crate decides what is true of an object. How that looks over HTTP is decided elsewhere.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use resource::{GetParameters, Kinds, Objects, ObjectsOptions, OsRandom, TokenKey, WriteOptions};
+//! use storage_core::Memory;
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let options = ObjectsOptions::new(TokenKey::random(&OsRandom)?);
+//! let kinds = Arc::new(Kinds::built_in());
+//! let objects = Objects::new(Arc::new(Memory::new()), kinds, options);
+//!
+//! let kinds = objects.kinds().snapshot();
+//! let folders = kinds
+//!     .find("folder.grafana.app", "v1beta1", "folders")
+//!     .ok_or("no such kind")?
+//!     .collection(Some("default"))?;
+//! let body = br#"{"apiVersion": "folder.grafana.app/v1beta1", "kind": "Folder",
+//!     "metadata": {"generateName": "x"}, "spec": {"title": "Example folder"}}"#;
+//! let created = objects.create(&folders, body, &WriteOptions::default()).await?.object;
+//!
+//! let target = folders.object(created.name())?;
+//! let read = objects.get(&target, &GetParameters::default()).await?;
+//! assert_eq!(read.to_json(), created.to_json());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod limits;
 

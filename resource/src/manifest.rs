@@ -1,5 +1,6 @@
 use serde::Deserialize;
 use serde_json::Value;
+use storage_core::INTERNAL_GROUP;
 
 use crate::kind::{
     ColumnType, KindScope, Missing, PrinterColumn, SelectableField, Subresources, Unconditional,
@@ -136,30 +137,7 @@ impl Manifest {
         if self.metadata.name != wanted {
             return Err(format!("metadata.name must be {wanted:?}"));
         }
-        for (what, name) in [
-            ("spec.group", &spec.group),
-            ("spec.names.plural", &spec.names.plural),
-        ] {
-            if let Some(why) = names::subdomain(name) {
-                return Err(format!("{what}: {name:?}: {why}"));
-            }
-        }
-        for (what, word) in [
-            ("spec.names.kind", &spec.names.kind),
-            ("spec.names.listKind", &spec.names.list_kind),
-        ] {
-            if !word.bytes().all(|b| b.is_ascii_alphanumeric()) {
-                return Err(format!("{what}: {word:?} must be letters and digits"));
-            }
-        }
-        if spec.names.kind.is_empty() {
-            return Err("spec.names.kind must not be empty".into());
-        }
-        for version in &spec.versions {
-            if let Some(why) = names::namespace(&version.name) {
-                return Err(format!("spec.versions: {:?}: {why}", version.name));
-            }
-        }
+        spec.check_names()?;
         if !matches!(spec.conversion.strategy.as_str(), "" | "None") {
             return Err(format!(
                 "spec.conversion.strategy: {:?} is not supported yet, \"None\" is",
@@ -210,6 +188,39 @@ impl Manifest {
                 "{UPDATE_POLICY}: {other:?} is not kubernetes or upsert"
             ))),
         }
+    }
+}
+
+impl Spec {
+    fn check_names(&self) -> Result<(), String> {
+        if self.group == INTERNAL_GROUP {
+            return Err(format!("spec.group: {INTERNAL_GROUP:?} is reserved"));
+        }
+        for (what, name) in [
+            ("spec.group", &self.group),
+            ("spec.names.plural", &self.names.plural),
+        ] {
+            if let Some(why) = names::subdomain(name) {
+                return Err(format!("{what}: {name:?}: {why}"));
+            }
+        }
+        for (what, word) in [
+            ("spec.names.kind", &self.names.kind),
+            ("spec.names.listKind", &self.names.list_kind),
+        ] {
+            if !word.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                return Err(format!("{what}: {word:?} must be letters and digits"));
+            }
+        }
+        if self.names.kind.is_empty() {
+            return Err("spec.names.kind must not be empty".into());
+        }
+        for version in &self.versions {
+            if let Some(why) = names::namespace(&version.name) {
+                return Err(format!("spec.versions: {:?}: {why}", version.name));
+            }
+        }
+        Ok(())
     }
 }
 

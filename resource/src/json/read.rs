@@ -348,6 +348,7 @@ mod tests {
     fn depth_and_size_are_bounded() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(parse(nested(JSON_DEPTH_MAX).as_bytes()).is_ok());
+        assert!(parse(nested(JSON_DEPTH_MAX + 1).as_bytes()).is_err());
         let deep = parse(nested(1_000_000).as_bytes()).unwrap_err();
         assert!(deep.contains("is nested deeper than 100"), "{deep}");
         let wide = format!("[{}0]", "0,".repeat(JSON_NODES_MAX));

@@ -96,41 +96,50 @@ impl Objects {
         warnings.extend(draft.kind.deprecation_warning().map(String::from));
         draft.validate()?;
         check_finalizers(&draft, old)?;
-        let done = |object, effect| {
-            Ok(Attempt::Done(Written {
+        let stored = if same(draft.fields(), old) {
+            Some((current.clone(), Effect::Unchanged))
+        } else {
+            self.store_over(current, &draft, plan.dry_run).await?
+        };
+        Ok(match stored {
+            None => Attempt::Lost,
+            Some((object, effect)) => Attempt::Done(Written {
                 object,
                 effect,
                 warnings,
-            }))
-        };
-        if same(draft.fields(), old) {
-            return done(current.clone(), Effect::Unchanged);
-        }
+            }),
+        })
+    }
+
+    /// Stores a draft in place of a version; none if another writer was faster.
+    async fn store_over(
+        &self,
+        current: &Object,
+        draft: &Draft,
+        dry_run: DryRun,
+    ) -> Result<Option<(Object, Effect)>> {
+        let (kind, key, expected) = (current.kind(), current.key(), current.revision());
         let value = draft.encode()?;
-        let removed = is_deleting(&draft) && finalizers(draft.metadata()).is_empty();
-        let committed = match plan.dry_run {
-            DryRun::All => Committed::Yes(current.revision()),
-            DryRun::No if removed => {
-                let key = target.key();
-                self.remove(key, current.revision(), value.clone()).await?
-            }
+        let removed = is_deleting(draft) && finalizers(draft.metadata()).is_empty();
+        let committed = match dry_run {
+            DryRun::All => Committed::Yes(expected),
+            DryRun::No if removed => self.remove(key, expected, value.clone()).await?,
             DryRun::No => {
-                let expected = Precondition::Revision(current.revision());
-                self.put(target.key(), expected, value.clone()).await?
+                let expected = Precondition::Revision(expected);
+                self.put(key, expected, value.clone()).await?
             }
+        };
+        let effect = if removed {
+            Effect::Removed
+        } else {
+            Effect::Updated
         };
         match committed {
-            Committed::Conflict(None) => Err(target.kind().not_found(target.name())),
-            Committed::Conflict(Some(_)) => Ok(Attempt::Lost),
+            Committed::Conflict(None) => Err(kind.not_found(current.name())),
+            Committed::Conflict(Some(_)) => Ok(None),
             Committed::Yes(revision) => {
-                let kind = target.kind().clone();
-                let object = Object::from_value(kind, target.key().clone(), revision, value)?;
-                let effect = if removed {
-                    Effect::Removed
-                } else {
-                    Effect::Updated
-                };
-                done(object, effect)
+                let object = Object::from_value(kind.clone(), key.clone(), revision, value)?;
+                Ok(Some((object, effect)))
             }
         }
     }
