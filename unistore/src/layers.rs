@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use storage_core::StorageBackend;
-use storage_core::layer::{ChangeCache, GroupCommit};
+use storage_core::layer::{ChangeCache, GroupCommit, Observe};
 
-/// A store with the usual layers above it: it answers watches from memory,
+/// A store with the usual layers above it: it counts and traces calls, answers watches from memory,
 /// and commits what many callers write together.
 #[derive(Debug)]
 pub struct Layers {
@@ -19,7 +19,7 @@ impl Layers {
     #[must_use]
     pub fn new(engine: Arc<dyn StorageBackend>) -> Self {
         let group_commit = Arc::new(GroupCommit::new(engine));
-        let store = ChangeCache::new(Arc::clone(&group_commit));
+        let store = Observe::new(ChangeCache::new(Arc::clone(&group_commit)));
         Self {
             store: Arc::new(store),
             group_commit,

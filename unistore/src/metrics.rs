@@ -32,6 +32,7 @@ impl Metrics {
             .install_recorder()
             .context("cannot start counting")?;
         apiserver::describe_metrics();
+        storage_core::layer::observe::describe();
         metrics::describe_gauge!("unistore_build_info", "What this binary is; always 1");
         metrics::describe_counter!(
             "unistore_retention_removed_total",

@@ -3,8 +3,12 @@
 #[cfg(any(feature = "redb", feature = "sled"))]
 mod kv;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(any(feature = "redb", feature = "sled", feature = "sqlite"))]
 mod path;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redb")]
 mod redb;
 #[cfg(feature = "sled")]
@@ -56,6 +60,10 @@ const ENGINES: &[Engine] = &[
     sled::ENGINE,
     #[cfg(feature = "sqlite")]
     sqlite::ENGINE,
+    #[cfg(feature = "postgres")]
+    postgres::ENGINE,
+    #[cfg(feature = "mysql")]
+    mysql::ENGINE,
     memory::ENGINE,
 ];
 

@@ -92,9 +92,13 @@ fn features(name: &str, text: &str) -> Vec<String> {
 
 /// Tells whether the first item in these lines is a module or an import.
 fn names_a_module(lines: &[&str]) -> bool {
-    let item = lines
-        .iter()
-        .find(|line| !line.starts_with("#[") && !line.starts_with("//"));
+    let mut in_attribute = false;
+    let item = lines.iter().find(|line| {
+        in_attribute |= line.starts_with("#[");
+        let skipped = in_attribute || line.starts_with("//");
+        in_attribute &= !line.ends_with(']');
+        !skipped
+    });
     item.is_some_and(|item| {
         let item = match item.strip_prefix("pub") {
             Some(rest) => rest.trim_start_matches(|c: char| c != ' ').trim_start(),
@@ -169,6 +173,7 @@ mod tests {
             "#[cfg(feature = \"redb\")]\nmod redb;",
             "#[cfg(feature = \"redb\")]\n#[doc(inline)]\npub(crate) use redb::Redb;",
             "#[cfg(any(feature = \"a\", feature = \"b\"))]\n/// Docs.\npub mod c;",
+            "#[cfg(feature = \"a\")]\n#[cfg_attr(\n    not(b),\n    allow(c)\n)]\nmod d;",
             "// not `if cfg!(feature = \"a\")`",
             "#[cfg(test)]\nfn f() {}",
         ] {
