@@ -56,6 +56,14 @@ enum Task {
     BenchSmoke,
     /// Run every fuzz target for a few seconds
     FuzzSmoke,
+    /// Run a fuzz target until it finds something
+    Fuzz {
+        /// A file of fuzz/fuzz_targets, without its ending
+        target: String,
+        /// Arguments for libFuzzer, such as -max_total_time=600
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run everything, and show where the time went
     Ci,
 }
@@ -81,6 +89,7 @@ fn run(task: Task) -> Result<()> {
         Task::Features => features::run(&mut runner, &mut steps),
         Task::BenchSmoke => smoke::benches(&mut runner),
         Task::FuzzSmoke => smoke::fuzz_targets(&mut runner),
+        Task::Fuzz { target, arguments } => smoke::fuzz(&mut runner, &target, &arguments),
         Task::Ci => ci::run(&mut runner, &mut steps),
     };
     steps.print();

@@ -1,11 +1,13 @@
 //! Short runs of what is meant to run long, to see that it still works.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::command::Runner;
+use crate::servers::TestServers;
 use crate::workspace;
 
 /// How long each fuzz target runs.
@@ -21,39 +23,69 @@ const FUZZ_FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
 
 /// Runs every bench once, in the profile of the tests: it shows that they work, not how fast.
 pub(crate) fn benches(runner: &mut Runner) -> Result<()> {
-    runner.run(workspace::cargo().args(["test", "--package", "bench", "--benches"]))
+    let servers = TestServers::start(runner)?;
+    let mut benches = workspace::cargo();
+    benches.args(["test", "--package", "bench", "--benches"]);
+    runner.run(servers.export(&mut benches))
 }
 
 /// Builds and runs every fuzz target for a few seconds.
 pub(crate) fn fuzz_targets(runner: &mut Runner) -> Result<()> {
-    let folder = workspace::root().join("fuzz");
-    let targets = targets(&folder)?;
-    let host = host()?;
-    let build_dir = workspace::target_dir().join("fuzz");
-    let mut build = workspace::cargo();
-    build
-        .args(["build", "--release", "--target", &host, "--manifest-path"])
-        .arg(folder.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&build_dir)
-        .env("RUSTFLAGS", FUZZ_FLAGS);
-    runner.run(&mut build)?;
-    for target in targets {
+    let fuzz = Fuzz::build(runner)?;
+    for target in targets()? {
         println!("fuzzing {target} for {FUZZ_SECONDS} s");
-        let corpus = build_dir.join("corpus").join(&target);
-        std::fs::create_dir_all(&corpus)?;
-        let program = build_dir.join(&host).join("release").join(&target);
-        let mut fuzz = Command::new(program);
-        fuzz.arg(&corpus)
-            .arg(format!("-max_total_time={FUZZ_SECONDS}"))
-            .arg(format!("-artifact_prefix={}/", build_dir.display()));
-        runner.run(&mut fuzz)?;
+        let limit = format!("-max_total_time={FUZZ_SECONDS}");
+        fuzz.run(runner, &target, &[limit.into()])?;
     }
     Ok(())
 }
 
-fn targets(folder: &Path) -> Result<Vec<String>> {
-    let sources = folder.join("fuzz_targets");
+/// Runs one fuzz target, with arguments for libFuzzer, until it finds something or is interrupted.
+pub(crate) fn fuzz(runner: &mut Runner, target: &str, arguments: &[OsString]) -> Result<()> {
+    let targets = targets()?;
+    if !targets.iter().any(|known| known == target) {
+        bail!("no fuzz target {target}; there are {}", targets.join(", "));
+    }
+    Fuzz::build(runner)?.run(runner, target, arguments)
+}
+
+/// The fuzz targets, built.
+struct Fuzz {
+    programs: PathBuf,
+    /// Inputs that were found interesting, kept from run to run, and those that broke something.
+    corpora: PathBuf,
+}
+
+impl Fuzz {
+    fn build(runner: &mut Runner) -> Result<Self> {
+        let host = host()?;
+        let folder = workspace::target_dir().join("fuzz");
+        let mut build = workspace::cargo();
+        // A named target keeps the flags away from build scripts.
+        build
+            .args(["build", "--release", "--target", &host, "--manifest-path"])
+            .arg(workspace::root().join("fuzz/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&folder)
+            .env("RUSTFLAGS", FUZZ_FLAGS);
+        runner.run(&mut build)?;
+        Ok(Self {
+            programs: folder.join(host).join("release"),
+            corpora: folder.join("corpus"),
+        })
+    }
+
+    fn run(&self, runner: &mut Runner, target: &str, arguments: &[OsString]) -> Result<()> {
+        let corpus = self.corpora.join(target);
+        std::fs::create_dir_all(&corpus)?;
+        let mut fuzz = Command::new(self.programs.join(target));
+        let artifacts = format!("-artifact_prefix={}/{target}-", self.corpora.display());
+        runner.run(fuzz.arg(&corpus).arg(artifacts).args(arguments))
+    }
+}
+
+fn targets() -> Result<Vec<String>> {
+    let sources = workspace::root().join("fuzz/fuzz_targets");
     let entries = sources
         .read_dir()
         .with_context(|| format!("no fuzz targets in {}", sources.display()))?;
