@@ -176,6 +176,7 @@ impl Api {
     ) -> Result<Answer, Status> {
         let parsed = Parsed::parse(parts);
         let user = self.user(&parts.headers, parsed.as_ref().ok()).await?;
+        refuse_impersonation(&user, &parts.headers)?;
         let parsed = parsed?;
         labels.verb = parsed.verb.map_or("", Verb::name);
         if let Route::Health(..) | Route::Metrics = parsed.route {
@@ -344,6 +345,41 @@ fn attributes(path: &ResourcePath, verb: Verb) -> Attributes<'_> {
         namespace: path.namespace.as_deref().unwrap_or_default(),
         name: path.name.as_deref().unwrap_or_default(),
     }
+}
+
+/// Acting as somebody else needs rules about who may. Until there are any nobody may, and a
+/// request that asks for it must not be answered as if it had not.
+fn refuse_impersonation(user: &User, headers: &HeaderMap) -> Result<(), Status> {
+    let asked = headers
+        .keys()
+        .find(|name| name.as_str().starts_with("impersonate-"));
+    let Some(asked) = asked else {
+        return Ok(());
+    };
+    let name = header(headers, asked);
+    let resource = match asked.as_str() {
+        "impersonate-user" => "users",
+        "impersonate-group" => "groups",
+        "impersonate-uid" => "uids",
+        _ => "userextras",
+    };
+    let attributes = Attributes::Resource {
+        verb: "impersonate",
+        group: "",
+        version: "v1",
+        resource,
+        subresource: "",
+        namespace: "",
+        name,
+    };
+    let details = Details {
+        name: name.to_owned(),
+        kind: resource.to_owned(),
+        ..Details::default()
+    };
+    let message = attributes.refusal(user, None);
+    let subject = format!("{resource} {name:?}");
+    Err(Status::forbidden(&subject, &message, details))
 }
 
 /// Names what was forbidden.

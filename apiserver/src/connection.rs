@@ -26,7 +26,7 @@ use crate::limits::{
 use crate::stall::StallGuard;
 
 /// Time that a connection gets to say goodbye.
-const GOODBYE_TIME: Duration = Duration::from_secs(5);
+const GOODBYE_TIME: Duration = Duration::from_secs(2);
 
 /// What all connections of a server share.
 #[derive(Clone)]

@@ -193,10 +193,9 @@ impl Status {
     }
 
     pub(crate) fn timeout(after: std::time::Duration) -> Self {
-        let seconds = after.as_secs();
         Self::failure(
             Reason::Timeout,
-            format!("Timeout: request did not complete within requested timeout {seconds}s"),
+            format!("Timeout: request did not complete within requested timeout {after:?}"),
         )
         .with_details(Details::default())
     }

@@ -141,3 +141,24 @@ async fn what_is_not_allowed_is_forbidden() {
     );
     server.stop().await;
 }
+
+/// An answer as if nobody had asked to be somebody else would be that of the wrong user.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_acts_as_another() {
+    let server = TestServer::guarded().await;
+    for (name, value, resource) in [
+        ("impersonate-user", "bob", "users \"bob\""),
+        ("impersonate-group", "g", "groups \"g\""),
+        ("impersonate-uid", "7", "uids \"7\""),
+        ("impersonate-extra-x", "y", "userextras \"y\""),
+    ] {
+        let call = server
+            .call(Method::GET, PLAYLISTS)
+            .header("authorization", "Bearer t0ken")
+            .header(name, value);
+        let message = call.send().await.refused(403, "Forbidden");
+        let start = format!("{resource} is forbidden: User \"admin\" cannot impersonate");
+        assert!(message.starts_with(&start), "{message}");
+    }
+    server.stop().await;
+}

@@ -110,3 +110,24 @@ async fn version_and_unknown_paths() {
     reply.refused(405, "MethodNotAllowed");
     server.stop().await;
 }
+
+#[derive(Debug)]
+struct Broken;
+
+impl HealthCheck for Broken {
+    fn name(&self) -> &str {
+        "broken"
+    }
+    fn check(&self) -> Result<(), String> {
+        panic!("a check that breaks")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_an_answer() {
+    let server = TestServer::with(|config| config.checks.push(Arc::new(Broken))).await;
+    let message = server.get("/readyz").await.refused(500, "InternalError");
+    assert!(!message.contains("breaks"), "{message}");
+    assert_eq!(server.get("/livez").await.code, 200);
+    server.stop().await;
+}

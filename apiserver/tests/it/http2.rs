@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::join_all;
 use http_body_util::{BodyExt, Full};
@@ -66,7 +68,11 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// Frames that break the protocol, or use it up: the connection ends, the server does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_frames_end_their_connection_alone() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(|config| {
+        config.timeouts.headers = Duration::from_millis(300);
+        config.timeouts.idle = Duration::from_millis(300);
+    })
+    .await;
     let settings = frame(4, 0, 0, &[]);
     // :method GET, :scheme http, :path /, then nothing: no authority is fine.
     let headers = [0x82, 0x86, 0x84];

@@ -173,3 +173,18 @@ async fn what_no_list_can_answer_is_refused() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let server = TestServer::with(|config| {
+        config.timeouts.request = std::time::Duration::from_millis(2);
+    })
+    .await;
+    // The server waits a while for a revision that is not there yet.
+    let reply = server.get(&format!("{PLAYLISTS}?resourceVersion=99")).await;
+    assert_eq!(
+        reply.refused(504, "Timeout"),
+        "Timeout: request did not complete within requested timeout 2ms"
+    );
+    server.stop().await;
+}

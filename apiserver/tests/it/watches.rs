@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::Call;
+use crate::client::{Call, Reply};
 use crate::server::{PLAYLISTS, TABLE, TestServer};
 
 /// Longest wait for an event that must come.
@@ -221,7 +221,10 @@ async fn one_user_does_not_take_all_watches() {
     let server = TestServer::with(|config| config.limits.watches_per_user = 2).await;
     let first = watch(&server, "").await;
     let _second = watch(&server, "").await;
-    let reply = server.get(&format!("{PLAYLISTS}?watch=true")).await;
+    let third = server.call(Method::GET, &format!("{PLAYLISTS}?watch=true"));
+    let third = third.open().await;
+    assert_eq!(third.status(), 429);
+    let reply = Reply::read(third).await;
     reply.refused(429, "TooManyRequests");
     assert_eq!(reply.header("retry-after"), "1");
     drop(first);
