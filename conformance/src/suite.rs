@@ -165,16 +165,18 @@ macro_rules! __cases {
                 concurrent_calls_do_not_touch_each_other
                 no_increment_is_lost
                 opposite_orders_do_not_block_each_other
+                the_head_covers_what_was_acknowledged
+                an_acknowledged_write_is_seen_by_everyone
+                a_dropped_commit_is_whole_or_not_at_all;
+            beside:
                 no_reader_sees_half_a_transaction
                 pages_beside_writers_are_snapshots
                 changes_beside_writers_are_complete
-                the_head_covers_what_was_acknowledged
-                a_dropped_commit_is_whole_or_not_at_all
                 counts_are_exact_beside_writers
-                compaction_goes_on_beside_writers
+                compaction_goes_on_beside_writers;
+            handles:
                 two_handles_see_the_same_store
-                two_handles_have_one_order
-                an_acknowledged_write_is_seen_by_everyone;
+                two_handles_have_one_order;
             internal:
                 control_records_have_a_value_and_a_revision
                 control_records_are_invisible

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use storage_core::{
-    Op, Outcome, Precondition, ResourceKey, Revision, Scope, StorageBackendExt, Transaction, Write,
+    Change, ChangesQuery, Op, Outcome, Precondition, ResourceKey, Revision, Scope,
+    StorageBackendExt, Transaction, Write,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::Backend;
 use crate::check::Replay;
-use crate::step::{changes, key};
+use crate::step::{changes, conflict, key};
 
 /// Runs `count` futures at once, started together; returns their results by number.
 ///
@@ -171,4 +172,52 @@ pub async fn expect_acknowledged(store: &Backend, acknowledged: &Acknowledged) -
     }
     assert_eq!(&found, acknowledged);
     Replay::new(all)
+}
+
+/// Checks that one outcome is a commit and each other a conflict that shows `actual` of the
+/// winner's revision; returns that.
+pub fn one_winner(outcomes: &[Outcome], actual: impl Fn(Revision) -> Option<Revision>) -> Revision {
+    let winners: Vec<_> = outcomes.iter().filter_map(Outcome::revision).collect();
+    assert_eq!(
+        winners.len(),
+        1,
+        "{} of {} won",
+        winners.len(),
+        outcomes.len()
+    );
+    for outcome in outcomes
+        .iter()
+        .filter(|outcome| outcome.revision().is_none())
+    {
+        assert_eq!(conflict(outcome).actual, actual(winners[0]));
+    }
+    winners[0]
+}
+
+/// Follows a store by `head` and `changes` until `done` is set and an object of the namespace `last`
+/// has come; returns all changes.
+pub async fn follow(store: Backend, limit: usize, done: Arc<AtomicBool>) -> Vec<Arc<Change>> {
+    let mut head = store.head();
+    let mut position = Revision::ZERO;
+    let mut all = Vec::new();
+    loop {
+        let shown = *head.borrow_and_update();
+        while position < shown {
+            let query = ChangesQuery::new(Scope::All, position).limit(limit);
+            let answer = store.changes(&query).await.unwrap();
+            assert!(
+                answer.through > position,
+                "stuck at {position} below {shown}"
+            );
+            position = answer.through;
+            all.extend(answer.changes);
+        }
+        let last = all
+            .last()
+            .map(|change: &Arc<Change>| change.object.key.namespace());
+        if done.load(Ordering::SeqCst) && last == Some("last") {
+            return all;
+        }
+        head.changed().await.unwrap();
+    }
 }
