@@ -183,9 +183,25 @@ pub fn revisions(items: &[Stored]) -> Vec<Revision> {
     items.iter().map(|item| item.revision).collect()
 }
 
-/// Returns all items of a list, over all its pages.
-pub async fn list(store: &Backend, query: ListQuery) -> Vec<Stored> {
-    store.list_all(query).await.expect("list answers")
+/// Returns all items of a list, over all its pages, which must get on.
+pub async fn list(store: &Backend, mut query: ListQuery) -> Vec<Stored> {
+    let mut items = Vec::new();
+    loop {
+        let page = store.list(&query).await.expect("list answers");
+        items.extend(page.items);
+        let Some(next) = page.next else {
+            return items;
+        };
+        assert_ne!(
+            query.cursor.as_ref(),
+            Some(&next),
+            "the next page is this one"
+        );
+        if let Some(last) = &query.cursor {
+            assert!(next.key >= last.key, "{next:?} goes back from {last:?}");
+        }
+        query = query.after(next);
+    }
 }
 
 /// Returns all changes after a revision, over as many calls as that takes.

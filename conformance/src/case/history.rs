@@ -85,6 +85,7 @@ pub async fn writes_between_history_pages_are_not_seen(t: Fixture) {
             loop {
                 let page = store.list(&query).await.unwrap();
                 seen.extend(page.items);
+                assert!(seen.len() <= whole.len(), "{order:?} by {limit} has no end");
                 put(&store, &key_in(&namespace, "a"), "later").await;
                 put(&store, &key_in(&namespace, "b"), "later").await;
                 delete(&store, &key_in(&namespace, "b")).await;

@@ -147,6 +147,7 @@ pub async fn writes_between_pages_are_not_seen(t: Fixture) {
         for round in 0.. {
             let page = page(&store, &query).await;
             seen.extend(page.items);
+            assert!(seen.len() <= whole.len(), "pages of {limit} have no end");
             disturb(&store, &namespace, round).await;
             match page.next {
                 Some(cursor) => query = query.after(cursor),
