@@ -18,7 +18,7 @@ use crate::ops::{Op, ops};
 use crate::{Backend, Fixture, Reopening};
 
 /// Most operations of one run.
-const OPS_MAX: usize = 60;
+const OPS_MAX: usize = 100;
 
 /// A store that runs are replayed on, one after the other. Each has keys of its own, and the
 /// neighbourhood of all before.

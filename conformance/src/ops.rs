@@ -199,22 +199,26 @@ fn op_from_bytes(bytes: [u8; OP_BYTES]) -> Op {
         21..=22 => Op::NextPage,
         23..=25 => Op::Changes {
             scope: scope(a),
-            after: At::Back(b),
+            after: match at(b) {
+                At::Newest => At::Back(b),
+                other => other,
+            },
             limit: limit(c),
             limit_bytes: limit_bytes(d),
         },
-        26..=27 => Op::Compact(Compaction {
-            changes_max: (a % 4 != 3).then_some(u64::from(a / 4)),
-            changes_age_min: hours(b % 3),
-            changes_age_max: (c % 3 == 0).then(|| hours(c / 3 % 8)),
+        26..=28 => Op::Compact(Compaction {
+            changes_max: (a % 4 != 3).then_some(u64::from(a / 32)),
+            changes_age_min: hours(b % 4 / 3),
+            changes_age_max: c.is_multiple_of(3).then(|| hours(c / 3 % 8)),
             history_per_object: (d % 4 != 3).then_some(usize::from(d % 4)),
-            trash_age_max: (e % 3 != 2).then(|| hours(e / 3 % 4)),
+            trash_age_max: (e % 4 != 3).then(|| hours(e % 4 * (e / 4 % 3))),
             step_max: 1 + usize::from(f / 2),
             steps: if f % 2 == 0 { Steps::All } else { Steps::One },
         }),
-        28..=29 => Op::Stats(scope(a)),
-        30 => Op::Advance(Duration::from_secs(u64::from(a) * 120)),
-        _ => Op::Reopen,
+        29 => Op::Stats(scope(a)),
+        // A store that keeps nothing starts anew when it is opened again.
+        31 if a < 128 => Op::Reopen,
+        _ => Op::Advance(Duration::from_secs(u64::from(a) * 120)),
     }
 }
 

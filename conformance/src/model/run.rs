@@ -222,9 +222,12 @@ impl Run {
             plan.raise
                 .map(|raise| Revision::new(newest.get() + u64::from(raise)))
         };
+        self.values += 1;
+        let operation = storage_core::OperationId(self.values as u128);
         let with = |at_least| Transaction {
             at_least,
             time,
+            operation,
             ..Transaction::default()
         };
         let (mut store, mut model) = (with(raise(head(self.store()))), with(raise(model)));
@@ -266,6 +269,7 @@ impl Run {
         self.values += 1;
         match action {
             Action::Put(0) => storage_core::Op::Put(Bytes::new()),
+            Action::Put(size) if size % 4 == 1 => storage_core::Op::Put("the same".into()),
             Action::Put(size) => {
                 let mut value = format!("value {} ", self.values);
                 value.extend(std::iter::repeat_n('x', usize::from(size)));
