@@ -55,6 +55,7 @@ impl<H: fmt::Debug> fmt::Debug for Layered<H> {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl<H: Harness> Harness for Layered<H> {
     async fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn StorageBackend>> {
         let inner = self.harness.open(clock).await?;
@@ -67,6 +68,10 @@ impl<H: Harness> Harness for Layered<H> {
 
     fn declared(&self) -> Declared {
         self.harness.declared()
+    }
+
+    fn journals(&self) -> usize {
+        self.harness.journals()
     }
 
     async fn closed(&self) {
