@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use storage_core::layer::{ChangeCache, GroupCommit};
+use storage_core::layer::{ChangeCache, GroupCommit, Observe};
 use storage_core::{
     BackendInfo, Changes, ChangesQuery, Clock, Compacted, ListQuery, Outcome, Page, ResourceKey,
     ResourceStats, Result, Retention, Revision, Scope, StorageBackend, Stored, Transaction,
@@ -26,7 +26,7 @@ pub fn group_commit(backend: Arc<dyn StorageBackend>) -> Arc<dyn StorageBackend>
 
 /// Puts all layers around a backend, as a server stacks them.
 pub fn layers(backend: Arc<dyn StorageBackend>) -> Arc<dyn StorageBackend> {
-    Arc::new(ChangeCache::new(GroupCommit::new(backend)))
+    Arc::new(Observe::new(ChangeCache::new(GroupCommit::new(backend))))
 }
 
 /// The harness of a backend under layers.
