@@ -1,0 +1,826 @@
+//! A model of the protocol, explored exhaustively: one object, two processes, writers, readers,
+//! syncs, a recovery, faults and crashes at every step, modes 2 to 4.
+//!
+//! The properties hold; with one part of the protocol removed, each breaks. The number of states
+//! is asserted, so that a model that stopped exploring is noticed. `UNISTORE_MODEL=large` explores
+//! some 45 million states more.
+#![allow(clippy::unwrap_used, reason = "all of this is test code")]
+
+use stateright::{Checker, Model, Property};
+
+/// A value of the object; absent when it does not exist.
+type Value = Option<u8>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Op {
+    Create(u8),
+    Update(u8),
+    Delete,
+    Get,
+    List,
+}
+
+/// What a client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Told {
+    Done,
+    Exists,
+    Missing,
+    /// A definite error.
+    Failed,
+    Unknown,
+    Read(Value),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Call {
+    op: Op,
+    /// The calls that were answered before this one began, as a set of bits.
+    before: u8,
+    told: Option<Told>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Intent {
+    name: u8,
+    /// None for a copy by a sync.
+    op: Option<Op>,
+}
+
+/// Where a client's call stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum At {
+    #[default]
+    Idle,
+    Intent,
+    Legacy,
+    Apply,
+    /// Legacy refused; the intent is to be removed.
+    Refused(Refusal),
+    Read,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Refusal {
+    Exists,
+    Missing,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Client {
+    next: u8,
+    at: At,
+    call: u8,
+    mode: u8,
+    name: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Copying {
+    #[default]
+    Idle,
+    Placed {
+        name: u8,
+    },
+    ReadLegacy {
+        name: u8,
+        value: Value,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Recovery {
+    #[default]
+    Idle,
+    Taken {
+        name: u8,
+        op: Option<Op>,
+    },
+    Redone {
+        name: u8,
+        op: Option<Op>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    mode: u8,
+    /// What each process believes the mode to be.
+    believed: [u8; 2],
+    legacy: Value,
+    unified: Value,
+    tombstone: bool,
+    fence: u8,
+    intent: Option<Intent>,
+    next_name: u8,
+    clients: Vec<Client>,
+    syncs: [(Copying, u8); 2],
+    synced: bool,
+    recovery: Recovery,
+    faults: u8,
+    crashes: u8,
+    calls: Vec<Call>,
+}
+
+/// How a call to a store ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum End {
+    Well,
+    FailedBefore,
+    FailedAfter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Action {
+    Start(usize),
+    Intent(usize, End),
+    Legacy(usize, End),
+    Apply(usize, End),
+    TakeBack(usize),
+    Answer(usize),
+    Crash(usize),
+    SyncPlace(usize),
+    SyncRead(usize),
+    SyncApply(usize),
+    ChangeMode,
+    Learn(usize),
+    Take,
+    Redo,
+    Finish,
+}
+
+/// A part of the protocol that can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Without {
+    Nothing,
+    Fence,
+    Barrier,
+    IntentAwareReads,
+    TombstoneAwareFallback,
+}
+
+/// Whether processes may lag behind a change of mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Processes {
+    Alike,
+    Lagging,
+}
+
+#[derive(Clone, Debug)]
+struct Protocol {
+    without: Without,
+    processes: Processes,
+    programs: Vec<Vec<Op>>,
+    initial: (Value, Value),
+    faults: u8,
+    crashes: u8,
+    syncers: usize,
+    /// An error that is told as definite must have had no effect.
+    strict: bool,
+}
+
+impl Protocol {
+    fn has(&self, part: Without) -> bool {
+        self.without != part
+    }
+
+    fn write(op: Op, value: Value) -> Result<Value, Refusal> {
+        match (op, value) {
+            (Op::Create(_), Some(_)) => Err(Refusal::Exists),
+            (Op::Create(new), None) | (Op::Update(new), Some(_)) => Ok(Some(new)),
+            (Op::Update(_) | Op::Delete, None) => Err(Refusal::Missing),
+            (Op::Delete, Some(_)) => Ok(None),
+            (Op::Get | Op::List, _) => unreachable!("a read writes nothing"),
+        }
+    }
+
+    fn target(op: Op) -> Value {
+        match op {
+            Op::Create(new) | Op::Update(new) => Some(new),
+            Op::Delete | Op::Get | Op::List => None,
+        }
+    }
+
+    fn get(&self, s: &State, mode: u8) -> Value {
+        match mode {
+            2 => s.legacy,
+            3 if s.unified.is_some() => s.unified,
+            3 if s.tombstone && self.has(Without::TombstoneAwareFallback) => None,
+            3 => s.legacy,
+            _ => s.unified,
+        }
+    }
+
+    fn list(s: &State, mode: u8) -> Value {
+        if mode == 2 { s.legacy } else { s.unified }
+    }
+
+    fn is_quiet(s: &State) -> bool {
+        s.clients.iter().all(|c| c.at == At::Idle)
+            && s.syncs.iter().all(|(at, _)| *at == Copying::Idle)
+            && s.intent.is_none()
+            && s.recovery == Recovery::Idle
+    }
+
+    /// Tells whether some order of the calls explains every answer, and the last value if given.
+    fn is_linearizable(&self, s: &State, last: Option<Value>) -> bool {
+        self.explain(&s.calls, 0, self.initial.0, last)
+    }
+
+    fn explain(&self, calls: &[Call], done: u8, value: Value, last: Option<Value>) -> bool {
+        if done.count_ones() as usize == calls.len() {
+            return last.is_none_or(|last| last == value);
+        }
+        calls.iter().enumerate().any(|(index, call)| {
+            let bit = 1 << index;
+            if done & bit != 0 || call.before & !done != 0 {
+                return false;
+            }
+            let stays = || self.explain(calls, done | bit, value, last);
+            let happens = || {
+                let writes = !matches!(call.op, Op::Get | Op::List);
+                let new = writes.then(|| Self::write(call.op, value).ok()).flatten();
+                new.is_some_and(|new| self.explain(calls, done | bit, new, last))
+            };
+            match call.told {
+                Some(Told::Done) => happens(),
+                Some(Told::Exists) => value.is_some() && stays(),
+                Some(Told::Missing) => value.is_none() && stays(),
+                Some(Told::Read(read)) => value == read && stays(),
+                Some(Told::Failed) if self.strict => stays(),
+                Some(Told::Failed | Told::Unknown) | None => stays() || happens(),
+            }
+        })
+    }
+}
+
+impl State {
+    fn op(&self, client: usize) -> Op {
+        self.calls[usize::from(self.clients[client].call)].op
+    }
+
+    fn tell(&mut self, client: usize, told: Told) {
+        let c = &mut self.clients[client];
+        self.calls[usize::from(c.call)].told = Some(told);
+        (c.at, c.name) = (At::Idle, 0);
+    }
+
+    fn set_unified(&mut self, value: Value) {
+        if value.is_some() {
+            self.tombstone = false;
+        } else if self.unified.is_some() {
+            self.tombstone = true;
+        }
+        self.unified = value;
+    }
+
+    fn name(&mut self) -> u8 {
+        self.next_name += 1;
+        self.next_name - 1
+    }
+
+    fn holds_intent(&self, name: u8) -> bool {
+        self.intent.is_some_and(|intent| intent.name == name)
+    }
+
+    fn fault(&mut self) {
+        self.faults -= 1;
+    }
+}
+
+impl From<Refusal> for Told {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Exists => Self::Exists,
+            Refusal::Missing => Self::Missing,
+        }
+    }
+}
+
+impl Protocol {
+    fn client_actions(&self, s: &State, client: usize, actions: &mut Vec<Action>) {
+        let c = &s.clients[client];
+        let ends: &[End] = if s.faults > 0 {
+            &[End::Well, End::FailedBefore, End::FailedAfter]
+        } else {
+            &[End::Well]
+        };
+        match c.at {
+            At::Idle if usize::from(c.next) < self.programs[client].len() => {
+                actions.push(Action::Start(client));
+            }
+            At::Idle => {}
+            At::Intent if s.intent.is_none() || c.mode != s.mode => {
+                actions.extend(ends.iter().map(|end| Action::Intent(client, *end)));
+            }
+            At::Intent => {}
+            At::Legacy => actions.extend(ends.iter().map(|end| Action::Legacy(client, *end))),
+            At::Apply => actions.extend(ends.iter().map(|end| Action::Apply(client, *end))),
+            At::Refused(_) => actions.push(Action::TakeBack(client)),
+            At::Read => {
+                let unaware = !self.has(Without::IntentAwareReads);
+                if unaware || s.intent.is_none() || c.mode >= 4 {
+                    actions.push(Action::Answer(client));
+                }
+            }
+        }
+        if !matches!(c.at, At::Idle | At::Read) && s.crashes > 0 {
+            actions.push(Action::Crash(client));
+        }
+    }
+
+    fn change_is_possible(&self, s: &State) -> bool {
+        let drained = s.intent.is_none() && s.recovery == Recovery::Idle;
+        let learned = s.mode != 3 || s.believed.iter().all(|mode| *mode >= 3);
+        s.synced && s.mode < 4 && (!self.has(Without::Barrier) || (drained && learned))
+    }
+
+    fn start(&self, s: &mut State, client: usize) {
+        let op = self.programs[client][usize::from(s.clients[client].next)];
+        let answered = s.calls.iter().enumerate().filter(|(_, c)| c.told.is_some());
+        let before = answered.fold(0, |set, (index, _)| set | 1 << index);
+        s.calls.push(Call {
+            op,
+            before,
+            told: None,
+        });
+        let mode = match self.processes {
+            Processes::Alike => s.mode,
+            Processes::Lagging => s.believed[client % 2],
+        };
+        let c = &mut s.clients[client];
+        c.next += 1;
+        c.call = u8::try_from(s.calls.len() - 1).unwrap();
+        c.mode = mode;
+        c.at = match op {
+            Op::Get | Op::List => At::Read,
+            Op::Create(_) | Op::Update(_) | Op::Delete => At::Intent,
+        };
+    }
+
+    /// Places the intent, or in mode 4 writes unified, if the epoch is still the one believed in.
+    fn place(&self, s: &mut State, client: usize, end: End) -> Option<()> {
+        let op = s.op(client);
+        if s.clients[client].mode != s.mode {
+            s.clients[client].mode = s.mode;
+            if self.processes == Processes::Lagging {
+                s.believed[client % 2] = s.mode;
+            }
+            return Some(());
+        }
+        if end == End::FailedBefore {
+            s.fault();
+            s.tell(client, Told::Failed);
+            return Some(());
+        }
+        if s.mode >= 4 {
+            return Self::write_unified(s, client, op, end);
+        }
+        let name = s.name();
+        s.intent = Some(Intent { name, op: Some(op) });
+        s.clients[client].name = name;
+        if end == End::Well {
+            s.clients[client].at = At::Legacy;
+        } else {
+            s.fault();
+            s.tell(client, Told::Unknown);
+        }
+        Some(())
+    }
+
+    fn write_unified(s: &mut State, client: usize, op: Op, end: End) -> Option<()> {
+        match (Self::write(op, s.unified), end) {
+            (Ok(value), _) => {
+                s.set_unified(value);
+                if end == End::Well {
+                    s.tell(client, Told::Done);
+                } else {
+                    s.fault();
+                    s.tell(client, Told::Unknown);
+                }
+                Some(())
+            }
+            (Err(refusal), End::Well) => {
+                s.tell(client, refusal.into());
+                Some(())
+            }
+            (Err(_), _) => None,
+        }
+    }
+
+    fn write_legacy(&self, s: &mut State, client: usize, end: End) -> Option<()> {
+        let (op, name) = (s.op(client), s.clients[client].name);
+        if self.has(Without::Fence) && name < s.fence {
+            s.tell(client, Told::Unknown);
+            return Some(());
+        }
+        if end == End::FailedBefore {
+            s.fault();
+            s.tell(client, Told::Unknown);
+            return Some(());
+        }
+        match Self::write(op, s.legacy) {
+            Ok(value) => {
+                s.legacy = value;
+                s.fence = s.fence.max(name);
+                if end == End::Well {
+                    s.clients[client].at = At::Apply;
+                } else {
+                    s.fault();
+                    s.tell(client, Told::Unknown);
+                }
+                Some(())
+            }
+            Err(refusal) if end == End::Well => {
+                s.clients[client].at = At::Refused(refusal);
+                Some(())
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn apply(s: &mut State, client: usize, end: End) {
+        let (op, name) = (s.op(client), s.clients[client].name);
+        if !s.holds_intent(name) {
+            s.tell(client, Told::Unknown);
+            return;
+        }
+        if end == End::FailedBefore {
+            s.fault();
+            s.tell(client, Told::Unknown);
+            return;
+        }
+        s.set_unified(Self::target(op));
+        s.intent = None;
+        if end == End::Well {
+            s.tell(client, Told::Done);
+        } else {
+            s.fault();
+            s.tell(client, Told::Unknown);
+        }
+    }
+
+    fn take_back(s: &mut State, client: usize) {
+        let told = match s.clients[client].at {
+            At::Refused(refusal) => refusal.into(),
+            _ => unreachable!("only a refused write is taken back"),
+        };
+        if s.holds_intent(s.clients[client].name) {
+            s.intent = None;
+            s.tell(client, told);
+        } else {
+            s.tell(client, Told::Unknown);
+        }
+    }
+
+    fn redo(s: &mut State) {
+        let Recovery::Taken { name, op } = s.recovery else {
+            unreachable!("only what was taken over is redone")
+        };
+        s.fence = s.fence.max(name);
+        let op = match op {
+            Some(Op::Create(new)) if s.legacy.is_none() || s.legacy == Some(new) => {
+                s.legacy = Some(new);
+                op
+            }
+            Some(Op::Update(new)) if s.legacy.is_some() => {
+                s.legacy = Some(new);
+                op
+            }
+            Some(Op::Delete) => {
+                s.legacy = None;
+                op
+            }
+            Some(_) | None => None,
+        };
+        s.recovery = Recovery::Redone { name, op };
+    }
+
+    fn finish(s: &mut State) {
+        let Recovery::Redone { name, op } = s.recovery else {
+            unreachable!("only what was redone is finished")
+        };
+        if s.holds_intent(name) {
+            if let Some(op) = op {
+                s.set_unified(Self::target(op));
+            }
+            s.intent = None;
+        }
+        s.recovery = Recovery::Idle;
+    }
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State {
+            mode: 2,
+            believed: [2; 2],
+            legacy: self.initial.0,
+            unified: self.initial.1,
+            tombstone: false,
+            fence: 0,
+            intent: None,
+            next_name: 1,
+            clients: vec![Client::default(); self.programs.len()],
+            syncs: [
+                (Copying::Idle, 1),
+                (Copying::Idle, u8::from(self.syncers > 1)),
+            ],
+            synced: false,
+            recovery: Recovery::Idle,
+            faults: self.faults,
+            crashes: self.crashes,
+            calls: vec![],
+        }]
+    }
+
+    fn actions(&self, s: &State, actions: &mut Vec<Action>) {
+        for client in 0..s.clients.len() {
+            self.client_actions(s, client, actions);
+        }
+        for (sync, (at, left)) in s.syncs.iter().enumerate().take(self.syncers) {
+            match at {
+                Copying::Idle if *left > 0 && s.mode <= 2 && s.intent.is_none() => {
+                    actions.push(Action::SyncPlace(sync));
+                }
+                Copying::Idle => {}
+                Copying::Placed { .. } => actions.push(Action::SyncRead(sync)),
+                Copying::ReadLegacy { .. } => actions.push(Action::SyncApply(sync)),
+            }
+        }
+        if self.change_is_possible(s) {
+            actions.push(Action::ChangeMode);
+        }
+        if self.processes == Processes::Lagging {
+            for process in 0..2 {
+                let mut own = s.clients.iter().skip(process).step_by(2);
+                if s.believed[process] < s.mode && own.all(|c| c.at == At::Idle) {
+                    actions.push(Action::Learn(process));
+                }
+            }
+        }
+        match s.recovery {
+            Recovery::Idle if s.intent.is_some() && s.next_name < 7 => actions.push(Action::Take),
+            Recovery::Idle => {}
+            Recovery::Taken { .. } => actions.push(Action::Redo),
+            Recovery::Redone { .. } => actions.push(Action::Finish),
+        }
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut s = before.clone();
+        match action {
+            Action::Start(client) => self.start(&mut s, client),
+            Action::Intent(client, end) => self.place(&mut s, client, end)?,
+            Action::Legacy(client, end) => self.write_legacy(&mut s, client, end)?,
+            Action::Apply(client, end) => Self::apply(&mut s, client, end),
+            Action::TakeBack(client) => Self::take_back(&mut s, client),
+            Action::Answer(client) => {
+                let mode = s.clients[client].mode;
+                let value = match s.op(client) {
+                    Op::Get => self.get(&s, mode),
+                    _ => Self::list(&s, mode),
+                };
+                s.tell(client, Told::Read(value));
+            }
+            Action::Crash(client) => {
+                s.crashes -= 1;
+                s.tell(client, Told::Unknown);
+            }
+            Action::SyncPlace(sync) => {
+                let name = s.name();
+                s.intent = Some(Intent { name, op: None });
+                s.syncs[sync] = (Copying::Placed { name }, s.syncs[sync].1 - 1);
+            }
+            Action::SyncRead(sync) => {
+                if let Copying::Placed { name } = s.syncs[sync].0 {
+                    let value = s.legacy;
+                    s.syncs[sync].0 = Copying::ReadLegacy { name, value };
+                }
+            }
+            Action::SyncApply(sync) => {
+                if let Copying::ReadLegacy { name, value } = s.syncs[sync].0
+                    && s.holds_intent(name)
+                {
+                    if s.unified != value {
+                        s.set_unified(value);
+                    }
+                    s.intent = None;
+                    s.synced = true;
+                }
+                s.syncs[sync].0 = Copying::Idle;
+            }
+            Action::ChangeMode => {
+                s.mode += 1;
+                if self.processes == Processes::Alike {
+                    s.believed = [s.mode; 2];
+                }
+            }
+            Action::Learn(process) => s.believed[process] = s.mode,
+            Action::Take => {
+                let op = s.intent.and_then(|intent| intent.op);
+                let name = s.name();
+                s.intent = Some(Intent { name, op });
+                s.recovery = Recovery::Taken { name, op };
+            }
+            Action::Redo => Self::redo(&mut s),
+            Action::Finish => Self::finish(&mut s),
+        }
+        Some(s)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("D7: linearizable so far", |m: &Self, s: &State| {
+                m.is_linearizable(s, None)
+            }),
+            Property::always(
+                "D1 to D5: a last get is explained",
+                |m: &Self, s: &State| {
+                    !Self::is_quiet(s) || m.is_linearizable(s, Some(m.get(s, s.mode)))
+                },
+            ),
+            Property::always("D6: a last list is explained", |m: &Self, s: &State| {
+                !Self::is_quiet(s) || m.is_linearizable(s, Some(Self::list(s, s.mode)))
+            }),
+            Property::always("D8: the stores agree", |_: &Self, s: &State| {
+                !(Self::is_quiet(s) && s.synced && s.mode <= 3) || s.legacy == s.unified
+            }),
+            Property::always("D13: unified explains everything", |m: &Self, s: &State| {
+                !(Self::is_quiet(s) && s.synced) || m.is_linearizable(s, Some(s.unified))
+            }),
+        ]
+    }
+}
+
+/// Explores everything; returns the number of states and, by property, the steps that break it.
+fn explore(protocol: Protocol) -> (usize, Vec<(&'static str, usize)>) {
+    let checker = protocol.checker().threads(2).spawn_bfs().join();
+    let mut broken: Vec<(&'static str, usize)> = checker
+        .discoveries()
+        .into_iter()
+        .map(|(property, path)| {
+            let steps = path.into_actions();
+            println!("{property} is broken in {} steps: {steps:?}", steps.len());
+            (property, steps.len())
+        })
+        .collect();
+    broken.sort_unstable();
+    (checker.unique_state_count(), broken)
+}
+
+fn protocol() -> Protocol {
+    Protocol {
+        without: Without::Nothing,
+        processes: Processes::Alike,
+        programs: vec![],
+        initial: (None, None),
+        faults: 1,
+        crashes: 1,
+        syncers: 1,
+        strict: false,
+    }
+}
+
+#[track_caller]
+fn holds(protocol: Protocol, states: usize) {
+    let (explored, broken) = explore(protocol);
+    assert_eq!(broken, [], "after {explored} states");
+    assert_eq!(
+        explored, states,
+        "the model changed: so many states are new to this test"
+    );
+}
+
+#[track_caller]
+fn breaks(protocol: Protocol) {
+    let (explored, broken) = explore(protocol);
+    println!("{explored} states");
+    assert!(!broken.is_empty(), "nothing broke in {explored} states");
+}
+
+#[test]
+fn definite_errors_have_no_effect() {
+    holds(
+        Protocol {
+            strict: true,
+            programs: vec![vec![Op::Create(1), Op::Update(2)], vec![Op::Delete]],
+            ..protocol()
+        },
+        181_640,
+    );
+}
+
+#[test]
+fn lagging_processes_do_no_harm() {
+    holds(
+        Protocol {
+            processes: Processes::Lagging,
+            initial: (Some(0), None),
+            programs: vec![vec![Op::Update(2), Op::Delete], vec![Op::Get, Op::Get]],
+            ..protocol()
+        },
+        340_661,
+    );
+}
+
+#[test]
+fn two_syncs_and_more_faults_do_no_harm() {
+    if std::env::var("UNISTORE_MODEL").as_deref() != Ok("large") {
+        // The small one, so that this is never without an answer.
+        let programs = vec![vec![Op::Update(2)], vec![Op::Delete]];
+        let small = Protocol {
+            initial: (Some(0), None),
+            syncers: 2,
+            programs,
+            ..protocol()
+        };
+        let (explored, broken) = explore(small);
+        assert_eq!(broken, []);
+        assert!(explored > 50_000, "{explored} states");
+        return;
+    }
+    let readers = vec![vec![Op::Update(2), Op::Delete], vec![Op::Get, Op::List]];
+    holds(
+        Protocol {
+            initial: (Some(0), None),
+            syncers: 2,
+            programs: readers,
+            ..protocol()
+        },
+        3_236_194,
+    );
+    let lagging = Protocol {
+        processes: Processes::Lagging,
+        initial: (Some(0), None),
+        syncers: 2,
+        faults: 2,
+        crashes: 2,
+        ..protocol()
+    };
+    let writers = vec![vec![Op::Update(1)], vec![Op::Delete, Op::Create(2)]];
+    holds(
+        Protocol {
+            programs: writers,
+            ..lagging.clone()
+        },
+        4_613_786,
+    );
+    let all = vec![
+        vec![Op::Update(1)],
+        vec![Op::Delete],
+        vec![Op::Get, Op::List],
+    ];
+    holds(
+        Protocol {
+            programs: all,
+            ..lagging
+        },
+        37_348_792,
+    );
+}
+
+#[test]
+fn without_the_fence_it_breaks() {
+    breaks(Protocol {
+        without: Without::Fence,
+        initial: (Some(0), Some(0)),
+        programs: vec![vec![Op::Update(1)], vec![Op::Update(2)]],
+        ..protocol()
+    });
+}
+
+#[test]
+fn without_the_mode_barrier_it_breaks() {
+    breaks(Protocol {
+        without: Without::Barrier,
+        initial: (Some(0), Some(0)),
+        programs: vec![vec![Op::Update(2)], vec![Op::Get, Op::Get]],
+        ..protocol()
+    });
+}
+
+#[test]
+fn without_intent_aware_reads_it_breaks() {
+    breaks(Protocol {
+        without: Without::IntentAwareReads,
+        processes: Processes::Lagging,
+        initial: (Some(0), None),
+        programs: vec![vec![Op::Update(2), Op::Delete], vec![Op::Get, Op::Get]],
+        ..protocol()
+    });
+}
+
+#[test]
+fn without_the_tombstone_aware_fallback_it_breaks() {
+    breaks(Protocol {
+        without: Without::TombstoneAwareFallback,
+        processes: Processes::Lagging,
+        initial: (Some(0), Some(0)),
+        programs: vec![vec![Op::Delete], vec![Op::Get, Op::Get]],
+        ..protocol()
+    });
+}
