@@ -1,6 +1,7 @@
 //! Tests of the dual writer as its users see it.
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
+mod cells;
 mod conformance;
 mod rig;
 mod table;
