@@ -55,23 +55,6 @@ async fn a_version_in_a_patch_is_a_precondition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_patches_all_apply() {
-    let world = World::new();
-    world.create(&folder("a")).await.unwrap();
-    let patches = (0..4).map(|writer| {
-        let key = format!("w{writer}");
-        let patch = json!({"metadata": {"labels": {key: "x"}}});
-        let world = &world;
-        async move { world.merge("a", &patch).await }
-    });
-    for result in futures::future::join_all(patches).await {
-        result.unwrap();
-    }
-    let labels = value(&world.get("a").await.unwrap())["metadata"]["labels"].clone();
-    assert_eq!(labels, json!({"w0": "x", "w1": "x", "w2": "x", "w3": "x"}));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn bad_patches_are_refused() {
     let world = World::new();
     world.create(&folder("a")).await.unwrap();

@@ -111,14 +111,21 @@ async fn what_changes_nothing_writes_nothing() {
 async fn of_concurrent_updates_one_wins() {
     let world = World::new();
     let created = value(&world.create(&folder("a")).await.unwrap().object);
-    let attempts = (0..16).map(|writer| {
-        let mut body = created.clone();
-        body["spec"]["title"] = format!("w{writer}").into();
-        let world = &world;
-        async move { world.update(&body).await }
-    });
-    let results = futures::future::join_all(attempts).await;
-    let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    let attempts: Vec<_> = (0..16)
+        .map(|writer| {
+            let mut body = created.clone();
+            body["spec"]["title"] = format!("w{writer}").into();
+            let (objects, target) = (world.objects.clone(), world.folder("a"));
+            tokio::spawn(async move {
+                let options = resource::WriteOptions::default();
+                let body = body.to_string();
+                objects.update(&target, body.as_bytes(), &options).await
+            })
+        })
+        .collect();
+    let results: Vec<_> = futures::future::join_all(attempts).await;
+    let results = results.into_iter().map(Result::unwrap);
+    let (won, lost): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
     assert_eq!((won.len(), lost.len()), (1, 15));
     for failure in lost {
         assert_eq!(failure.unwrap_err().reason(), Reason::Conflict);
