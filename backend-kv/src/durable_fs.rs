@@ -22,16 +22,3 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
         _ => sync(Path::new(".")),
     }
 }
-
-/// Makes a folder and everything in it durable.
-pub(crate) fn sync_tree(folder: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            sync_tree(&path)?;
-        } else {
-            sync(&path)?;
-        }
-    }
-    sync(folder)
-}

@@ -83,7 +83,7 @@ impl SledEngine {
         let log = File::open(path.join("db")).map_err(|e| io_error(path, e))?;
         if options.sync == SledSync::FlushAndSync {
             // What recovery wrote must last before anything is built on it.
-            durable_fs::sync_tree(path).map_err(|e| io_error(path, e))?;
+            sync_tree(path).map_err(|e| io_error(path, e))?;
         }
         Ok(Self {
             db,
@@ -191,7 +191,7 @@ fn create(path: &Path, options: &SledOptions) -> Result<()> {
     let db = open(&unfinished, options)?;
     db.flush().map_err(error)?;
     drop(db);
-    made(durable_fs::sync_tree(&unfinished))?;
+    made(sync_tree(&unfinished))?;
     made(durable_fs::rename(&unfinished, path))
 }
 
@@ -219,6 +219,19 @@ fn open(path: &Path, options: &SledOptions) -> Result<Db> {
             }
         }
     }
+}
+
+/// Makes a folder and everything in it durable.
+fn sync_tree(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_tree(&path)?;
+        } else {
+            durable_fs::sync(&path)?;
+        }
+    }
+    durable_fs::sync(folder)
 }
 
 fn check_folder(path: &Path) -> Result<()> {
