@@ -200,7 +200,11 @@ impl ModeRecord {
                 Mode::Four | Mode::Five => StoredSide::Unified,
                 Mode::Zero | Mode::One | Mode::Two | Mode::Three => StoredSide::Legacy,
             },
-            coverage: Coverage::Partial,
+            // Where nothing was ever moved, unified is the truth from the start.
+            coverage: match mode {
+                Mode::Four | Mode::Five => Coverage::Complete,
+                Mode::Zero | Mode::One | Mode::Two | Mode::Three => Coverage::Partial,
+            },
         }
     }
 

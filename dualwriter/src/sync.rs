@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::bugs::{Bug, planted};
 use crate::copy::{Copied, is_same};
 use crate::inner::Inner;
-use crate::record::{LeaseRecord, PassRecord, SyncRecord, from_json, to_json};
+use crate::record::{Coverage, LeaseRecord, PassRecord, SyncRecord, from_json, to_json};
 use crate::view::View;
 use crate::{Direction, Kind, Mode, Side, observe};
 
@@ -444,7 +444,7 @@ impl Inner {
 }
 
 /// Returns the direction in which a kind is synced now.
-fn syncable(view: &View) -> Result<Direction> {
+pub(crate) fn syncable(view: &View) -> Result<Direction> {
     let refuse = |why: String| Err(Error::invalid("sync", why));
     if view.is_changing() {
         return refuse(format!("the mode of {} is changing", view.kind));
@@ -453,6 +453,11 @@ fn syncable(view: &View) -> Result<Direction> {
         Mode::Zero => refuse(format!(
             "{} is in mode 0, which has no sync; modes 1 to 5 are allowed",
             view.kind
+        )),
+        Mode::Four | Mode::Five if view.record.coverage == Coverage::Partial => refuse(format!(
+            "{} came to mode {} without a sync: a reverse sync would delete from legacy what \
+             unified never had",
+            view.kind, view.mode
         )),
         Mode::One | Mode::Two | Mode::Three | Mode::Four | Mode::Five => {
             Ok(Direction::from(view.authority()))

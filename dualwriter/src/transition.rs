@@ -122,6 +122,12 @@ pub(crate) fn gate(
             match forced {
                 _ if synced => Ok(Passed::Rightly),
                 Forced::AcceptLoss => Ok(Passed::ByForce),
+                Forced::No | Forced::SkipSync if from >= Mode::Four && !covered => refusal(
+                    Gate::ReverseSync,
+                    "legacy misses what was written since it was left, and unified misses what \
+                     was never synced, so neither can be made equal to the other; accept the loss \
+                     of what was written since explicitly",
+                ),
                 Forced::No | Forced::SkipSync => refusal(
                     Gate::ReverseSync,
                     "legacy misses what was written since it was left; run a sync, which goes \

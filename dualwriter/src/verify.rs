@@ -5,11 +5,11 @@ use serde_json::Value;
 use storage_core::{ResourceKey, Result, StorageBackend, Stored};
 use tokio::time::Instant;
 
+use crate::Kind;
 use crate::copy::{Copied, is_same};
 use crate::inner::Inner;
-use crate::sync::{OnProgress, Progress};
+use crate::sync::{OnProgress, Progress, syncable};
 use crate::view::View;
-use crate::{Direction, Kind, Mode};
 
 /// Most paths that one difference names.
 const PATHS_MAX: usize = 20;
@@ -135,10 +135,9 @@ impl Inner {
     }
 
     async fn repair(&self, view: &View, key: &ResourceKey) -> Result<bool> {
-        if view.mode == Mode::Zero {
+        let Ok(direction) = syncable(view) else {
             return Ok(false);
-        }
-        let direction = Direction::from(view.authority());
+        };
         let copied = self
             .copy_objects(view, std::slice::from_ref(key), direction)
             .await?;

@@ -765,7 +765,7 @@ fn two_syncs_and_more_faults_do_no_harm() {
     holds(
         Protocol {
             programs: writers,
-            ..lagging.clone()
+            ..lagging
         },
         4_613_786,
     );

@@ -454,6 +454,23 @@ async fn mode_5_is_forced_and_asks_for_no_sync() {
         .await
         .unwrap();
     assert_eq!(rig.text("a").await.unwrap(), None);
+    // What only legacy has is not deleted there by a sync of unified's emptiness.
+    let error = rig.dual.sync(&kind(), &mut |_| {}).await.unwrap_err();
+    assert!(
+        error.to_string().contains("would delete from legacy"),
+        "{error}"
+    );
+    let back = rig
+        .dual
+        .set_mode(&kind(), Mode::Zero, Forced::No)
+        .await
+        .unwrap_err();
+    assert!(back.to_string().contains("accept the loss"), "{back}");
+    rig.dual
+        .set_mode(&kind(), Mode::Zero, Forced::AcceptLoss)
+        .await
+        .unwrap();
+    assert_eq!(rig.text("a").await.unwrap(), some("1"));
 }
 
 /// D13, the story of a state that was forgotten: unified took writes, then somebody's

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use conformance::step::{key, put, scope};
+use conformance::{Fault, Faulty, Operation};
 use dualwriter::{
-    DualWriter, Forced, Gate, Kind, Mode, Options, Repair, Transition, TransitionError,
+    DualWriter, Forced, Gate, Kind, Mode, Options, Repair, Side, Transition, TransitionError,
 };
 use storage_core::{
     ChangesQuery, ErrorKind, ListQuery, Memory, Precondition, Revision, StorageBackend,
@@ -39,7 +41,6 @@ fn shut(from: Mode, to: Mode) -> Option<Gate> {
     match (from, to) {
         (Zero | One | Two, Three | Four) | (Three, Four) => Some(Gate::Sync),
         (Four | Five, Zero | One | Two | Three) => Some(Gate::ReverseSync),
-        (Five, Four) => Some(Gate::Sync),
         _ => None,
     }
 }
@@ -157,4 +158,131 @@ async fn old_cursors_and_watches_expire_at_a_change_of_side() {
         .await
         .unwrap();
     assert!(none.changes.is_empty());
+}
+
+/// Brings a kind in `from` to where the gate to `to` is open, where a sync can open it.
+async fn open_gate(dual: &DualWriter, from: Mode, to: Mode) -> bool {
+    match shut(from, to) {
+        None => true,
+        Some(_) if matches!(from, Mode::Two | Mode::Three | Mode::Four | Mode::Five) => {
+            assert!(sync(dual).await);
+            true
+        }
+        Some(_) => false,
+    }
+}
+
+/// Runs a test for every ordered pair of modes, all at once: most of the time they wait.
+async fn for_each_pair<F>(test: impl Fn(Mode, Mode) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut running = tokio::task::JoinSet::new();
+    for (from, to) in pairs() {
+        running.spawn(test(from, to));
+    }
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_each_pair_loses_no_acknowledged_write() {
+    for_each_pair(async |from, to| {
+        let (legacy, unified): (Backend, Backend) =
+            (Arc::new(Memory::new()), Arc::new(Memory::new()));
+        let operator = open(&legacy, &unified, quick(from)).await;
+        let writer = Arc::new(open(&legacy, &unified, quick(from)).await);
+        let stop = Arc::new(AtomicBool::new(false));
+        let load = tokio::spawn({
+            let (writer, stop) = (Arc::clone(&writer), Arc::clone(&stop));
+            async move {
+                let mut acknowledged = Vec::new();
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return acknowledged;
+                    }
+                    let name = number.to_string();
+                    let made = writer.create(key(&name), name.clone().into()).await;
+                    match made {
+                        Ok(_) => acknowledged.push(name),
+                        Err(error) => assert!(
+                            error.is_retryable() || error.is_indeterminate(),
+                            "{from} to {to}: {error:?}"
+                        ),
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                acknowledged
+            }
+        });
+        let gate = open_gate(&operator, from, to).await;
+        let made = operator.set_mode(&kind(), to, Forced::No).await;
+        // Mode 1 to 5 asks for nothing, and shows what the background brought over.
+        let forced = to == Mode::Five && from <= Mode::Two;
+        assert_eq!(made.is_ok(), gate || from == to, "{from} to {to}: {made:?}");
+        stop.store(true, Ordering::Relaxed);
+        let acknowledged = load.await.unwrap();
+        for name in acknowledged {
+            let stored = operator.get(&key(&name), None).await.unwrap();
+            assert!(stored.is_some() || forced, "{from} to {to} lost {name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_at_each_step_each_pair_is_finished_by_another_process() {
+    for_each_pair(async |from, to| {
+        for (side, fault) in [
+            (Side::Legacy, Fault::CrashBefore),
+            (Side::Legacy, Fault::CrashAfter),
+            (Side::Unified, Fault::CrashBefore),
+            (Side::Unified, Fault::CrashAfter),
+        ] {
+            for step in 0.. {
+                if interrupted(from, to, side, fault.clone(), step).await {
+                    break;
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// Crashes a change at the commit with this number; true if the change was over before.
+async fn interrupted(from: Mode, to: Mode, side: Side, fault: Fault, step: u64) -> bool {
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let healthy: Arc<DualWriter> = Arc::new(open(&legacy, &unified, quick(from)).await);
+    let backend: Backend = healthy.clone();
+    put(&backend, &key("a"), "1").await;
+    let gate = open_gate(&healthy, from, to).await;
+    let connections = [&legacy, &unified].map(|store| Faulty::new(Arc::clone(store)));
+    let [a, b] = [connections[0].faults(), connections[1].faults()];
+    let [first, second] = connections;
+    let (first, second): (Backend, Backend) = (Arc::new(first), Arc::new(second));
+    let dying = open(&first, &second, quick(from)).await;
+    dying.status(&kind()).await.unwrap();
+    let (faults, other) = match side {
+        Side::Legacy => (&a, &b),
+        Side::Unified => (&b, &a),
+    };
+    faults.after(step, Operation::Commit, fault.clone());
+    let made = dying.set_mode(&kind(), to, Forced::No).await;
+    let crashed = faults.is_crashed();
+    // The process dies as a whole.
+    other.crash();
+    faults.crash();
+    drop(dying);
+    let at = format!("{from} to {to}, {side}, {fault:?} at {step}: {made:?}");
+    let again = healthy.set_mode(&kind(), to, Forced::No).await;
+    assert_eq!(again.is_ok(), gate || from == to, "{at}, then {again:?}");
+    let mode = healthy.status(&kind()).await.unwrap().mode;
+    let expected = if again.is_ok() { to } else { from };
+    assert_eq!(mode, expected.number(), "{at}");
+    let stored = healthy.get(&key("a"), None).await.unwrap();
+    let forced = to == Mode::Five && from <= Mode::One;
+    assert!(stored.is_some() || forced, "{at} lost the object");
+    put(&backend, &key("b"), "1").await;
+    !crashed
 }
