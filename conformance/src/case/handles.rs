@@ -4,10 +4,10 @@ use std::sync::atomic::AtomicBool;
 
 use storage_core::{ChangesQuery, ErrorKind, ListQuery, Retention, Revision, Scope};
 
-use crate::Fixture;
 use crate::check::Replay;
 use crate::step::{changes, compact, create, delete, get, keep_all, key, key_in, put, scope};
 use crate::traffic::{Traffic, at_once, follow, one_winner};
+use crate::{Backend, Fixture};
 
 /// Two handles on one store: what one acknowledged the other sees, in every kind of read.
 pub async fn two_handles_see_the_same_store(t: Fixture) {
@@ -29,11 +29,10 @@ pub async fn two_handles_see_the_same_store(t: Fixture) {
                 .revision,
             at
         );
+        assert_eq!(reader.stats(&scope()).await.unwrap()[0].count, 1);
+        shows(reader, at).await;
         let query = ChangesQuery::new(scope(), Revision::new(at.get() - 1));
         assert_eq!(reader.changes(&query).await.unwrap().changes.len(), 1);
-        assert_eq!(reader.stats(&scope()).await.unwrap()[0].count, 1);
-        let mut shown = reader.head();
-        shown.wait_for(|shown| *shown >= at).await.unwrap();
     }
     delete(&b, &key("a")).await;
     assert_eq!(get(&a, &key("a")).await, None);
@@ -60,6 +59,7 @@ pub async fn two_handles_have_one_order(t: Fixture) {
         .await;
         one_winner(&outcomes, Some);
     }
+    shows(&a, Revision::new(5)).await;
     let before = changes(&a, Scope::All, Revision::ZERO).await.len();
     assert_eq!(before, 5);
     let done = Arc::new(AtomicBool::new(false));
@@ -69,7 +69,9 @@ pub async fn two_handles_have_one_order(t: Fixture) {
     let acknowledged = Traffic::SMALL
         .run(&[Arc::clone(&a), Arc::clone(&b)], &done)
         .await;
-    put(&b, &key_in("last", "a"), "1").await;
+    let last = put(&b, &key_in("last", "a"), "1").await;
+    shows(&a, last).await;
+    shows(&b, last).await;
     let all = changes(&a, Scope::All, Revision::ZERO).await;
     assert_eq!(changes(&b, Scope::All, Revision::ZERO).await, all);
     Replay::new(all.clone());
@@ -81,4 +83,10 @@ pub async fn two_handles_have_one_order(t: Fixture) {
     for follower in followers {
         assert_eq!(follower.await.unwrap(), all);
     }
+}
+
+/// Waits until a handle has heard of a commit of another one, as `head` promises. A layer that
+/// keeps changes answers up to the head that it knows.
+async fn shows(store: &Backend, at: Revision) {
+    store.head().wait_for(|head| *head >= at).await.unwrap();
 }
