@@ -24,6 +24,10 @@ mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 
+#[cfg(test)]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod plans;
+
 #[cfg(feature = "mysql")]
 pub use mysql::MysqlBackend;
 pub use options::SqlOptions;

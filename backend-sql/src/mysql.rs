@@ -9,14 +9,15 @@ use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 use storage_core::{Clock, Result};
 
-use self::session::{MysqlSession, failure};
+pub(crate) use self::session::MysqlSession;
+use self::session::failure;
 use crate::SqlOptions;
 use crate::server::{Driver, Head, ServerStore, redacted, storage_backend};
 use crate::store::dialect::{Dialect, KeySet, Parameters, Upsert};
 use crate::store::failure::{Attempt, Failure};
 use crate::store::statements::Statements;
 
-const DIALECT: Dialect = Dialect {
+pub(crate) const DIALECT: Dialect = Dialect {
     engine: "mysql",
     parameters: Parameters::Question,
     // Binary: no collation, no padding. Longest key as in `store::key`.
@@ -30,7 +31,7 @@ const DIALECT: Dialect = Dialect {
     key_set: KeySet::List(&[1, 4, 16, 64, 256]),
     insert_rows_max: 64,
     for_update: " FOR UPDATE",
-    by_revision: " FORCE INDEX (PRIMARY)",
+    force_index: Some((" FORCE INDEX (", ")")),
     unindexed: ("", ""),
 };
 
@@ -67,6 +68,13 @@ impl MysqlBackend {
         Ok(Self {
             store: start.await?,
         })
+    }
+}
+
+#[cfg(test)]
+impl MysqlBackend {
+    pub(crate) fn driver(&self) -> &MysqlDriver {
+        self.store.driver()
     }
 }
 

@@ -9,7 +9,10 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use storage_core::{Clock, Error, ErrorKind, Result};
 
-use self::session::{PostgresSession, failure};
+pub(crate) use self::session::PostgresSession;
+use self::session::failure;
+#[cfg(test)]
+pub(crate) use self::write::params as write_params;
 use crate::SqlOptions;
 use crate::server::{Driver, Head, ServerStore, redacted, storage_backend};
 use crate::store::dialect::{Dialect, KeySet, Parameters, Upsert};
@@ -18,7 +21,7 @@ use crate::store::schema;
 use crate::store::session::Session;
 use crate::store::statements::Statements;
 
-const DIALECT: Dialect = Dialect {
+pub(crate) const DIALECT: Dialect = Dialect {
     engine: "postgres",
     parameters: Parameters::Numbered,
     key_type: "BYTEA",
@@ -32,7 +35,7 @@ const DIALECT: Dialect = Dialect {
     key_set: KeySet::Array,
     insert_rows_max: 64,
     for_update: " FOR UPDATE",
-    by_revision: "",
+    force_index: None,
     unindexed: ("(", " || ''::bytea)"),
 };
 
@@ -75,6 +78,13 @@ impl PostgresBackend {
     }
 }
 
+#[cfg(test)]
+impl PostgresBackend {
+    pub(crate) fn driver(&self) -> &PostgresDriver {
+        self.store.driver()
+    }
+}
+
 impl fmt::Debug for PostgresBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresBackend")
@@ -97,12 +107,17 @@ pub(crate) struct PostgresDriver {
 impl PostgresDriver {
     fn new(connect: PgConnectOptions, options: &SqlOptions) -> Self {
         let timeout_ms = options.request_timeout.as_millis();
-        // A server where synchronous_commit is off would acknowledge what it may lose.
+        // Each statement has an index that serves it in order, and looks rows up by unique keys.
+        // Before the server has looked at new tables it would think otherwise, and read and sort
+        // all of them; and no plan of ours is worth compiling. A server where synchronous_commit
+        // is off would acknowledge what it may lose.
         let set = format!(
             "SET statement_timeout = {timeout_ms}; \
              SET lock_timeout = {timeout_ms}; \
              SET idle_in_transaction_session_timeout = {timeout_ms}; \
              SET default_transaction_isolation = 'read committed'; \
+             SET enable_seqscan = off; SET enable_bitmapscan = off; \
+             SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
              SELECT set_config('synchronous_commit', 'on', false) \
                 WHERE current_setting('synchronous_commit') = 'off'"
         );

@@ -120,6 +120,11 @@ impl<D: Driver> ServerStore<D> {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn driver(&self) -> &D {
+        &self.shared.driver
+    }
+
     pub(crate) async fn commit(&self, transactions: Vec<Transaction>) -> Result<Vec<Outcome>> {
         Transaction::validate_all(&transactions)?;
         // A task of its own: when the caller goes away, a commit that is under way is not torn

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 
 use self::file::LockedFile;
 use self::readers::{Read, Readers};
+#[cfg(test)]
+pub(crate) use self::session::SqliteSession;
 use self::writer::Writer;
 use crate::SqlOptions;
 use crate::store::changes::ReadChanges;
@@ -27,7 +29,7 @@ use crate::store::list::List;
 use crate::store::statements::Statements;
 use crate::store::stats::Stats;
 
-const DIALECT: Dialect = Dialect {
+pub(crate) const DIALECT: Dialect = Dialect {
     engine: "sqlite",
     parameters: Parameters::Question,
     key_type: "BLOB",
@@ -41,7 +43,7 @@ const DIALECT: Dialect = Dialect {
     // The engine is in the process: a statement per row costs no more than one for many.
     insert_rows_max: 1,
     for_update: "",
-    by_revision: "",
+    force_index: None,
     unindexed: ("+", ""),
 };
 

@@ -4,10 +4,10 @@
 mod stores;
 
 #[cfg(feature = "sqlite")]
-conformance::suite!(sqlite, stores::Sqlite::new());
+conformance::suite_layered!(sqlite, stores::Sqlite::new());
 
 #[cfg(feature = "postgres")]
-conformance::suite!(postgres, stores::Postgres::new());
+conformance::suite_layered!(postgres, stores::Postgres::new());
 
 #[cfg(feature = "mysql")]
-conformance::suite!(mysql, stores::Mysql::new());
+conformance::suite_layered!(mysql, stores::Mysql::new());

@@ -54,6 +54,13 @@ impl MysqlSession {
         timeout(limit, work).await.map_err(|_| too_slow())?
     }
 
+    /// Runs a statement and returns all its rows.
+    #[cfg(test)]
+    pub(crate) async fn rows(&mut self, sql: String, params: &[Param<'_>]) -> Vec<MySqlRow> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params).unwrap());
+        query.fetch_all(&mut *self.connection).await.unwrap()
+    }
+
     async fn state_after(&mut self, begin: &str, state: &Sql) -> Attempt<State> {
         let mut read = None;
         let script = format!("{begin}; {state}");

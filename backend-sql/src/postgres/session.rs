@@ -20,7 +20,7 @@ use crate::store::state::State;
 pub(crate) struct PostgresSession {
     connection: PoolConnection<Postgres>,
     timeout: Duration,
-    pub(super) write_sql: Sql,
+    pub(crate) write_sql: Sql,
     pub(super) channel: Arc<str>,
 }
 
@@ -49,6 +49,13 @@ impl PostgresSession {
             Ok(())
         };
         timeout(limit, work).await.map_err(|_| too_slow())?
+    }
+
+    /// Runs a statement and returns all its rows.
+    #[cfg(test)]
+    pub(crate) async fn rows(&mut self, sql: String, params: &[Param<'_>]) -> Vec<PgRow> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params).unwrap());
+        query.fetch_all(&mut *self.connection).await.unwrap()
     }
 
     async fn state_after(&mut self, begin: &str, state: &Sql) -> Attempt<State> {

@@ -1,4 +1,5 @@
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::session::PostgresSession;
 use crate::store::dialect::Dialect;
@@ -88,7 +89,20 @@ pub(super) async fn write(
     writer: i64,
 ) -> Attempt<bool> {
     let sql = Sql::clone(&session.write_sql);
-    let channel = std::sync::Arc::clone(&session.channel);
+    let channel = Arc::clone(&session.channel);
+    let params = params(plan, writer, &channel);
+    let mut is_written = false;
+    session
+        .query(&sql, &params, &mut |_| {
+            is_written = true;
+            Ok(ControlFlow::Continue(()))
+        })
+        .await?;
+    Ok(is_written)
+}
+
+/// Returns the parameters of the statement.
+pub(crate) fn params<'a>(plan: &'a Plan, writer: i64, channel: &'a str) -> Vec<Param<'a>> {
     let mut params = vec![
         param(plan.head),
         Param::Int(plan.history.len() as i64),
@@ -105,15 +119,8 @@ pub(super) async fn write(
     let prefixes = plan.counts.keys().map(Vec::as_slice).collect();
     params.push(Param::ByteStrings(prefixes));
     params.push(Param::Ints(plan.counts.values().copied().collect()));
-    params.push(Param::Text(&channel));
-    let mut is_written = false;
-    session
-        .query(&sql, &params, &mut |_| {
-            is_written = true;
-            Ok(ControlFlow::Continue(()))
-        })
-        .await?;
-    Ok(is_written)
+    params.push(Param::Text(channel));
+    params
 }
 
 fn record_arrays(records: &[Record]) -> [Param<'_>; 7] {

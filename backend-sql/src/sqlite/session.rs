@@ -10,8 +10,8 @@ use crate::store::session::{EachRow, Param, Row, Session, Sql};
 use crate::store::state::State;
 
 /// A connection to the file. Its futures are ready when they are made.
-pub(super) struct SqliteSession<'a> {
-    pub(super) connection: &'a mut Connection,
+pub(crate) struct SqliteSession<'a> {
+    pub(crate) connection: &'a mut Connection,
 }
 
 impl SqliteSession<'_> {

@@ -25,8 +25,9 @@ pub(crate) struct Dialect {
     pub(crate) insert_rows_max: usize,
     /// Follows a `SELECT` of a row that is to be locked.
     pub(crate) for_update: &'static str,
-    /// Follows `resource_history h` where rows are wanted by revision.
-    pub(crate) by_revision: &'static str,
+    /// What stands before and behind the name of an index that must be used, if the engine has
+    /// words for that.
+    pub(crate) force_index: Option<(&'static str, &'static str)>,
     /// Surrounds a column so that no index on it is used: the planner cannot know better.
     pub(crate) unindexed: (&'static str, &'static str),
 }
@@ -66,6 +67,13 @@ impl Dialect {
             Parameters::Question => text.to_owned(),
             Parameters::Numbered => number(text),
         }
+    }
+
+    /// Returns what follows a table of which that index must be used.
+    pub(crate) fn forced(&self, index: &str) -> String {
+        self.force_index.map_or(String::new(), |(before, behind)| {
+            format!("{before}{index}{behind}")
+        })
     }
 
     /// Returns the clause that updates `columns` of a row that is there, by expressions in which

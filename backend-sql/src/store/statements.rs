@@ -62,8 +62,8 @@ const LIST: &str = "SELECT {record} FROM {table} h \
     WHERE h.key_path >= ? AND h.key_path < ? ORDER BY h.key_path LIMIT ?";
 
 // By revision: deletions since a page was begun are few, old trash in a range of keys is not.
-const DELETED_SINCE: &str = "SELECT h.key_path FROM resource_trash h \
-    WHERE h.resource_version > ? AND {key} >= ? AND {key} < ? ORDER BY h.key_path LIMIT ?";
+const DELETED_SINCE: &str = "SELECT h.key_path FROM resource_trash h{trash_by_revision} \
+    WHERE h.resource_version > ? AND {key} >= ? AND {key} < ? ORDER BY {key} LIMIT ?";
 
 // LEFT JOIN here and below fixes the order of the tables; every row has its record.
 const NEWEST_AT: &str = "SELECT {record} FROM \
@@ -102,7 +102,7 @@ const CHANGES: &str = "SELECT {record}, h.write_index, h.previous_resource_versi
     ORDER BY h.resource_version, h.write_index LIMIT ?";
 
 const CHANGES_OF: &str = "SELECT {record}, h.write_index, h.previous_resource_version, p.value \
-    FROM resource_history h \
+    FROM resource_history h{by_key} \
     LEFT JOIN resource_history p \
         ON p.key_path = h.key_path AND p.resource_version = h.previous_resource_version \
     WHERE h.resource_version > ? AND h.key_path = ? \
@@ -149,7 +149,8 @@ const SUPERSEDED: &str = "SELECT key_path, resource_version FROM \
     WHERE place > ? AND resource_version < reached \
     ORDER BY key_path, resource_version LIMIT ?";
 
-const OLDEST_TRASH: &str = "SELECT key_path, resource_version, time_ms FROM resource_trash \
+const OLDEST_TRASH: &str = "SELECT key_path, resource_version, time_ms \
+    FROM resource_trash{trash_by_revision} \
     WHERE resource_version <= ? ORDER BY resource_version, key_path LIMIT ?";
 
 const HISTORY_THROUGH: &str = "SELECT resource_version FROM resource_history \
@@ -273,9 +274,14 @@ fn insert(dialect: &Dialect, table: &str, columns: &[&str], tail: &str) -> RowsS
 fn words(dialect: &Dialect, template: &str) -> String {
     let record = COLUMNS.map(|column| format!("h.{column}")).join(", ");
     let (before, after) = dialect.unindexed;
+    let by_revision = dialect.forced("PRIMARY");
+    let by_key = dialect.forced("resource_history_by_key");
+    let trash_by_revision = dialect.forced("resource_trash_by_version");
     template
         .replace("{record}", &record)
-        .replace("{by_revision}", dialect.by_revision)
+        .replace("{by_revision}", &by_revision)
+        .replace("{by_key}", &by_key)
+        .replace("{trash_by_revision}", &trash_by_revision)
         .replace("{key}", &format!("{before}h.key_path{after}"))
 }
 

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test program uses its share of it")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +21,19 @@ use sqlx::Connection;
 use storage_core::{Clock, Result, StorageBackend};
 #[cfg(feature = "sqlite")]
 use tempfile::TempDir;
+#[cfg(feature = "postgres")]
+use tokio::sync::OnceCell;
 use url::Url;
+
+/// A store that SQL can be run on beside the backend.
+#[async_trait]
+pub(crate) trait Store: Harness {
+    /// Returns its URL.
+    fn url(&self) -> String;
+
+    /// Runs SQL on it.
+    async fn sql(&self, sql: &str);
+}
 
 /// The variable with the URL of a PostgreSQL server where databases may be created.
 pub(crate) const POSTGRES_VARIABLE: &str = "UNISTORE_TEST_POSTGRES";
@@ -40,8 +54,21 @@ impl Sqlite {
         Self { folder }
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("sqlite:{}", self.folder.path().join("store.db").display())
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[async_trait]
+impl Store for Sqlite {
+    fn url(&self) -> String {
+        format!("sqlite:{}", self.path().display())
+    }
+
+    async fn sql(&self, sql: &str) {
+        let file = rusqlite::Connection::open(self.path()).unwrap();
+        file.execute_batch(sql).unwrap();
     }
 }
 
@@ -64,6 +91,7 @@ impl Harness for Sqlite {
 pub(crate) struct Postgres {
     server: String,
     database: String,
+    created: OnceCell<()>,
 }
 
 #[cfg(feature = "postgres")]
@@ -72,32 +100,40 @@ impl Postgres {
         Self {
             server: variable(POSTGRES_VARIABLE),
             database: database_name(),
+            created: OnceCell::new(),
         }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        with_database(&self.server, &self.database)
     }
 
     /// Creates the database if it is not there.
     pub(crate) async fn create(&self) {
-        let exists = "SELECT count(*) FROM pg_database WHERE datname = $1";
+        self.created.get_or_init(|| self.create_now()).await;
+    }
+
+    async fn create_now(&self) {
         let mut server = self.server().await;
-        let exists: i64 = sqlx::query_scalar(exists)
-            .bind(&self.database)
-            .fetch_one(&mut server)
-            .await
-            .unwrap();
-        if exists == 0 {
-            let create = format!("CREATE DATABASE {}", self.database);
-            let create = sqlx::raw_sql(sqlx::AssertSqlSafe(create));
-            create.execute(&mut server).await.unwrap();
-        }
+        let create = format!("CREATE DATABASE {}", self.database);
+        let create = sqlx::raw_sql(sqlx::AssertSqlSafe(create));
+        create.execute(&mut server).await.unwrap();
         server.close().await.unwrap();
     }
 
     async fn server(&self) -> sqlx::PgConnection {
         sqlx::PgConnection::connect(&self.server).await.unwrap()
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[async_trait]
+impl Store for Postgres {
+    fn url(&self) -> String {
+        with_database(&self.server, &self.database)
+    }
+
+    async fn sql(&self, sql: &str) {
+        let mut database = sqlx::PgConnection::connect(&self.url()).await.unwrap();
+        let run = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        run.execute(&mut database).await.unwrap();
+        database.close().await.unwrap();
     }
 }
 
@@ -139,10 +175,6 @@ impl Mysql {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
-        with_database(&self.server, &self.database)
-    }
-
     /// Creates the database if it is not there.
     pub(crate) async fn create(&self) {
         self.run(format!("CREATE DATABASE IF NOT EXISTS {}", self.database))
@@ -154,6 +186,21 @@ impl Mysql {
         let run = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
         run.execute(&mut server).await.unwrap();
         server.close().await.unwrap();
+    }
+}
+
+#[cfg(feature = "mysql")]
+#[async_trait]
+impl Store for Mysql {
+    fn url(&self) -> String {
+        with_database(&self.server, &self.database)
+    }
+
+    async fn sql(&self, sql: &str) {
+        let mut database = sqlx::MySqlConnection::connect(&self.url()).await.unwrap();
+        let run = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        run.execute(&mut database).await.unwrap();
+        database.close().await.unwrap();
     }
 }
 
@@ -173,6 +220,22 @@ impl Harness for Mysql {
     async fn remove(&self) {
         self.run(format!("DROP DATABASE IF EXISTS {}", self.database))
             .await;
+    }
+}
+
+/// Opens the store of a server's URL.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) async fn open_url(
+    url: &str,
+    options: &SqlOptions,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn StorageBackend>> {
+    match url.split(':').next() {
+        #[cfg(feature = "postgres")]
+        Some("postgres") => Ok(Arc::new(PostgresBackend::open(url, options, clock).await?)),
+        #[cfg(feature = "mysql")]
+        Some("mysql") => Ok(Arc::new(MysqlBackend::open(url, options, clock).await?)),
+        scheme => panic!("{scheme:?} is not the scheme of a server"),
     }
 }
 

@@ -14,6 +14,10 @@ use crate::store::statements::Statements;
 /// Most change records that one transaction drops.
 const CHANGES_PER_TRANSACTION: usize = 256;
 
+/// Most objects whose history is looked at by one statement: few, so that the planner of a small
+/// store does not rather read all of it.
+const OBJECTS_PER_STATEMENT: usize = 64;
+
 impl Compaction {
     /// Raises the horizon over the changes that the policy does not keep.
     pub(super) async fn raise_horizon<S: Session>(
@@ -140,7 +144,8 @@ impl Compaction {
         let keys: Vec<&[u8]> = keys.into_iter().collect();
         let mut superseded = BTreeMap::new();
         let mut trimmed = 0;
-        for keys in keys.chunks(statements.superseded.keys_max()) {
+        let keys_max = statements.superseded.keys_max().min(OBJECTS_PER_STATEMENT);
+        for keys in keys.chunks(keys_max) {
             let (sql, set) = statements.superseded.of(keys);
             let mut params = vec![param(horizon)];
             params.extend(set);
