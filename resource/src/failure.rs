@@ -1,7 +1,5 @@
 use std::fmt;
 
-use crate::limits::CAUSES_MAX;
-
 /// The result of an operation on objects.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -258,8 +256,7 @@ impl Failure {
 
     /// Refuses an object, or options, that break rules.
     #[must_use]
-    pub(crate) fn invalid(kind: QualifiedKind<'_>, name: &str, mut causes: Vec<Cause>) -> Self {
-        causes.truncate(CAUSES_MAX);
+    pub(crate) fn invalid(kind: QualifiedKind<'_>, name: &str, causes: Vec<Cause>) -> Self {
         let QualifiedKind { group, kind } = kind;
         let name = shown(&name);
         let dot = if group.is_empty() { "" } else { "." };

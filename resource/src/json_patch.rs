@@ -391,6 +391,10 @@ mod tests {
                 r#"{"a":{}}"#,
                 r#"[{"op":"move","from":"/a","path":"/a/b"}]"#,
             ),
+            (
+                r#"{"a":[{},{}]}"#,
+                r#"[{"op":"move","from":"/a/0","path":"/a/0/b"}]"#,
+            ),
             ("{}", r#"[{"op":"copy","from":"/a","path":"/b"}]"#),
         ] {
             let failure = applied(target, patch).unwrap_err();

@@ -305,14 +305,23 @@ async fn bookmarks_tell_how_far_an_idle_watch_is() {
     let waited = started.elapsed().as_secs();
     assert!((60..=75).contains(&waited), "{waited} s");
 
+    world.create(&crate::support::playlist("o")).await.unwrap();
+    nothing_waits(&mut stream);
+    assert_eq!(short(&stream.closing_bookmark().unwrap()), "BOOKMARK @2");
     world.add("a", "x").await;
-    expect(&mut stream, &["ADDED a@2"]).await;
+    expect(&mut stream, &["ADDED a@3"]).await;
+    assert_eq!(stream.closing_bookmark(), None, "it would go back");
+    let quiet = tokio::time::timeout(Duration::from_secs(3600), stream.next()).await;
+    assert!(quiet.is_err(), "an event says as much as a bookmark");
+    // One has been due for long.
+    world.create(&crate::support::playlist("n")).await.unwrap();
+    expect(&mut stream, &["BOOKMARK @4"]).await;
     world.create(&crate::support::playlist("q")).await.unwrap();
     nothing_waits(&mut stream);
     let closing = stream.closing_bookmark().unwrap();
-    assert_eq!(short(&closing), "BOOKMARK @3");
+    assert_eq!(short(&closing), "BOOKMARK @5");
 
-    let mut silent = watch(&world, &after("3")).await;
+    let mut silent = watch(&world, &after("5")).await;
     world.create(&crate::support::playlist("r")).await.unwrap();
     let quiet = tokio::time::timeout(Duration::from_secs(3600), silent.next()).await;
     assert!(quiet.is_err(), "nobody asked for bookmarks");
