@@ -1,18 +1,12 @@
-//! A model of the protocol, explored exhaustively: one object, two processes, writers, readers,
-//! syncs, a recovery, faults and crashes at every step, modes 2 to 4.
-//!
-//! The properties hold; with one part of the protocol removed, each breaks. The number of states
-//! is asserted, so that a model that stopped exploring is noticed. `UNISTORE_MODEL=large` explores
-//! some 45 million states more.
-#![allow(clippy::unwrap_used, reason = "all of this is test code")]
+//! The protocol as states and steps.
 
-use stateright::{Checker, Model, Property};
+use stateright::{Model, Property};
 
 /// A value of the object; absent when it does not exist.
-type Value = Option<u8>;
+pub(crate) type Value = Option<u8>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Op {
+pub(crate) enum Op {
     Create(u8),
     Update(u8),
     Delete,
@@ -22,7 +16,7 @@ enum Op {
 
 /// What a client was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Told {
+pub(crate) enum Told {
     Done,
     Exists,
     Missing,
@@ -33,7 +27,7 @@ enum Told {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Call {
+pub(crate) struct Call {
     op: Op,
     /// The calls that were answered before this one began, as a set of bits.
     before: u8,
@@ -41,7 +35,7 @@ struct Call {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Intent {
+pub(crate) struct Intent {
     name: u8,
     /// None for a copy by a sync.
     op: Option<Op>,
@@ -49,7 +43,7 @@ struct Intent {
 
 /// Where a client's call stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum At {
+pub(crate) enum At {
     #[default]
     Idle,
     Intent,
@@ -61,13 +55,13 @@ enum At {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Refusal {
+pub(crate) enum Refusal {
     Exists,
     Missing,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Client {
+pub(crate) struct Client {
     next: u8,
     at: At,
     call: u8,
@@ -76,7 +70,7 @@ struct Client {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Copying {
+pub(crate) enum Copying {
     #[default]
     Idle,
     Placed {
@@ -89,7 +83,7 @@ enum Copying {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Recovery {
+pub(crate) enum Recovery {
     #[default]
     Idle,
     Taken {
@@ -103,7 +97,7 @@ enum Recovery {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct State {
+pub(crate) struct State {
     mode: u8,
     /// What each process believes the mode to be.
     believed: [u8; 2],
@@ -124,14 +118,14 @@ struct State {
 
 /// How a call to a store ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum End {
+pub(crate) enum End {
     Well,
     FailedBefore,
     FailedAfter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Action {
+pub(crate) enum Action {
     Start(usize),
     Intent(usize, End),
     Legacy(usize, End),
@@ -151,7 +145,7 @@ enum Action {
 
 /// A part of the protocol that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Without {
+pub(crate) enum Without {
     Nothing,
     Fence,
     Barrier,
@@ -161,22 +155,22 @@ enum Without {
 
 /// Whether processes may lag behind a change of mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Processes {
+pub(crate) enum Processes {
     Alike,
     Lagging,
 }
 
 #[derive(Clone, Debug)]
-struct Protocol {
-    without: Without,
-    processes: Processes,
-    programs: Vec<Vec<Op>>,
-    initial: (Value, Value),
-    faults: u8,
-    crashes: u8,
-    syncers: usize,
+pub(crate) struct Protocol {
+    pub(crate) without: Without,
+    pub(crate) processes: Processes,
+    pub(crate) programs: Vec<Vec<Op>>,
+    pub(crate) initial: (Value, Value),
+    pub(crate) faults: u8,
+    pub(crate) crashes: u8,
+    pub(crate) syncers: usize,
     /// An error that is told as definite must have had no effect.
-    strict: bool,
+    pub(crate) strict: bool,
 }
 
 impl Protocol {
@@ -654,173 +648,4 @@ impl Model for Protocol {
             }),
         ]
     }
-}
-
-/// Explores everything; returns the number of states and, by property, the steps that break it.
-fn explore(protocol: Protocol) -> (usize, Vec<(&'static str, usize)>) {
-    let checker = protocol.checker().threads(2).spawn_bfs().join();
-    let mut broken: Vec<(&'static str, usize)> = checker
-        .discoveries()
-        .into_iter()
-        .map(|(property, path)| {
-            let steps = path.into_actions();
-            println!("{property} is broken in {} steps: {steps:?}", steps.len());
-            (property, steps.len())
-        })
-        .collect();
-    broken.sort_unstable();
-    (checker.unique_state_count(), broken)
-}
-
-fn protocol() -> Protocol {
-    Protocol {
-        without: Without::Nothing,
-        processes: Processes::Alike,
-        programs: vec![],
-        initial: (None, None),
-        faults: 1,
-        crashes: 1,
-        syncers: 1,
-        strict: false,
-    }
-}
-
-#[track_caller]
-fn holds(protocol: Protocol, states: usize) {
-    let (explored, broken) = explore(protocol);
-    assert_eq!(broken, [], "after {explored} states");
-    assert_eq!(
-        explored, states,
-        "the model changed: so many states are new to this test"
-    );
-}
-
-#[track_caller]
-fn breaks(protocol: Protocol) {
-    let (explored, broken) = explore(protocol);
-    println!("{explored} states");
-    assert!(!broken.is_empty(), "nothing broke in {explored} states");
-}
-
-#[test]
-fn definite_errors_have_no_effect() {
-    holds(
-        Protocol {
-            strict: true,
-            programs: vec![vec![Op::Create(1), Op::Update(2)], vec![Op::Delete]],
-            ..protocol()
-        },
-        181_640,
-    );
-}
-
-#[test]
-fn lagging_processes_do_no_harm() {
-    holds(
-        Protocol {
-            processes: Processes::Lagging,
-            initial: (Some(0), None),
-            programs: vec![vec![Op::Update(2), Op::Delete], vec![Op::Get, Op::Get]],
-            ..protocol()
-        },
-        340_661,
-    );
-}
-
-#[test]
-fn two_syncs_and_more_faults_do_no_harm() {
-    if std::env::var("UNISTORE_MODEL").as_deref() != Ok("large") {
-        // The small one, so that this is never without an answer.
-        let programs = vec![vec![Op::Update(2)], vec![Op::Delete]];
-        let small = Protocol {
-            initial: (Some(0), None),
-            syncers: 2,
-            programs,
-            ..protocol()
-        };
-        let (explored, broken) = explore(small);
-        assert_eq!(broken, []);
-        assert!(explored > 50_000, "{explored} states");
-        return;
-    }
-    let readers = vec![vec![Op::Update(2), Op::Delete], vec![Op::Get, Op::List]];
-    holds(
-        Protocol {
-            initial: (Some(0), None),
-            syncers: 2,
-            programs: readers,
-            ..protocol()
-        },
-        3_236_194,
-    );
-    let lagging = Protocol {
-        processes: Processes::Lagging,
-        initial: (Some(0), None),
-        syncers: 2,
-        faults: 2,
-        crashes: 2,
-        ..protocol()
-    };
-    let writers = vec![vec![Op::Update(1)], vec![Op::Delete, Op::Create(2)]];
-    holds(
-        Protocol {
-            programs: writers,
-            ..lagging
-        },
-        4_613_786,
-    );
-    let all = vec![
-        vec![Op::Update(1)],
-        vec![Op::Delete],
-        vec![Op::Get, Op::List],
-    ];
-    holds(
-        Protocol {
-            programs: all,
-            ..lagging
-        },
-        37_348_792,
-    );
-}
-
-#[test]
-fn without_the_fence_it_breaks() {
-    breaks(Protocol {
-        without: Without::Fence,
-        initial: (Some(0), Some(0)),
-        programs: vec![vec![Op::Update(1)], vec![Op::Update(2)]],
-        ..protocol()
-    });
-}
-
-#[test]
-fn without_the_mode_barrier_it_breaks() {
-    breaks(Protocol {
-        without: Without::Barrier,
-        initial: (Some(0), Some(0)),
-        programs: vec![vec![Op::Update(2)], vec![Op::Get, Op::Get]],
-        ..protocol()
-    });
-}
-
-#[test]
-fn without_intent_aware_reads_it_breaks() {
-    breaks(Protocol {
-        without: Without::IntentAwareReads,
-        processes: Processes::Lagging,
-        initial: (Some(0), None),
-        programs: vec![vec![Op::Update(2), Op::Delete], vec![Op::Get, Op::Get]],
-        ..protocol()
-    });
-}
-
-#[test]
-fn without_the_tombstone_aware_fallback_it_breaks() {
-    breaks(Protocol {
-        without: Without::TombstoneAwareFallback,
-        processes: Processes::Lagging,
-        initial: (Some(0), Some(0)),
-        programs: vec![vec![Op::Delete], vec![Op::Get, Op::Get]],
-        ..protocol()
-    });
 }
