@@ -4,10 +4,10 @@
 mod stores;
 
 #[cfg(feature = "sqlite")]
-conformance::suite_layered!(sqlite, stores::Sqlite::new());
+conformance::suite_layered!(sqlite, stores::Sqlite::default());
 
 #[cfg(feature = "postgres")]
-conformance::suite_layered!(postgres, stores::Postgres::new());
+conformance::suite_layered!(postgres, stores::Postgres::default());
 
 #[cfg(feature = "mysql")]
-conformance::suite_layered!(mysql, stores::Mysql::new());
+conformance::suite_layered!(mysql, stores::Mysql::default());

@@ -16,19 +16,19 @@ macro_rules! on_each_engine {
             #[cfg(feature = "sqlite")]
             #[tokio::test(flavor = "multi_thread")]
             async fn sqlite() {
-                crate::engines::run(stores::Sqlite::new(), super::$test).await;
+                crate::engines::run(stores::Sqlite::default(), super::$test).await;
             }
 
             #[cfg(feature = "postgres")]
             #[tokio::test(flavor = "multi_thread")]
             async fn postgres() {
-                crate::engines::run(stores::Postgres::new(), super::$test).await;
+                crate::engines::run(stores::Postgres::default(), super::$test).await;
             }
 
             #[cfg(feature = "mysql")]
             #[tokio::test(flavor = "multi_thread")]
             async fn mysql() {
-                crate::engines::run(stores::Mysql::new(), super::$test).await;
+                crate::engines::run(stores::Mysql::default(), super::$test).await;
             }
         })*
     };
@@ -44,13 +44,13 @@ macro_rules! on_each_server {
             #[cfg(feature = "postgres")]
             #[tokio::test(flavor = "multi_thread")]
             async fn postgres() {
-                crate::engines::run(stores::Postgres::new(), super::$test).await;
+                crate::engines::run(stores::Postgres::default(), super::$test).await;
             }
 
             #[cfg(feature = "mysql")]
             #[tokio::test(flavor = "multi_thread")]
             async fn mysql() {
-                crate::engines::run(stores::Mysql::new(), super::$test).await;
+                crate::engines::run(stores::Mysql::default(), super::$test).await;
             }
         })*
     };
@@ -61,13 +61,22 @@ pub(crate) use on_each_engine;
 pub(crate) use on_each_server;
 
 /// Runs a test on a new store and removes the store, also when the test failed.
-pub(crate) async fn run<H, F>(store: H, test: impl FnOnce(Arc<H>) -> F)
+pub(crate) async fn run<S, F>(store: S, test: impl FnOnce(Arc<S>) -> F)
 where
-    H: stores::Store,
+    S: stores::Store,
     F: Future<Output = ()> + Send + 'static,
 {
     let store = Arc::new(store);
-    let result = tokio::spawn(test(Arc::clone(&store))).await;
+    remove_after(Arc::clone(&store), test(store)).await;
+}
+
+/// Removes a store after a test, also when it failed.
+pub(crate) async fn remove_after<S, F>(store: Arc<S>, test: F)
+where
+    S: stores::Store,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let result = tokio::spawn(test).await;
     store.remove().await;
     if let Err(error) = result {
         std::panic::resume_unwind(error.into_panic());

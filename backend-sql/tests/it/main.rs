@@ -5,6 +5,7 @@
 mod engines;
 mod stores;
 
+mod cost;
 mod names;
 mod opening;
 mod schema;

@@ -27,7 +27,7 @@ use url::Url;
 
 /// A store that SQL can be run on beside the backend.
 #[async_trait]
-pub(crate) trait Store: Harness {
+pub(crate) trait Store: Harness + Default {
     /// Returns its URL.
     fn url(&self) -> String;
 
@@ -48,12 +48,15 @@ pub(crate) struct Sqlite {
 }
 
 #[cfg(feature = "sqlite")]
-impl Sqlite {
-    pub(crate) fn new() -> Self {
+impl Default for Sqlite {
+    fn default() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { folder }
     }
+}
 
+#[cfg(feature = "sqlite")]
+impl Sqlite {
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("store.db")
     }
@@ -95,15 +98,18 @@ pub(crate) struct Postgres {
 }
 
 #[cfg(feature = "postgres")]
-impl Postgres {
-    pub(crate) fn new() -> Self {
+impl Default for Postgres {
+    fn default() -> Self {
         Self {
             server: variable(POSTGRES_VARIABLE),
             database: database_name(),
             created: OnceCell::new(),
         }
     }
+}
 
+#[cfg(feature = "postgres")]
+impl Postgres {
     /// Creates the database if it is not there.
     pub(crate) async fn create(&self) {
         self.created.get_or_init(|| self.create_now()).await;
@@ -167,14 +173,17 @@ pub(crate) struct Mysql {
 }
 
 #[cfg(feature = "mysql")]
-impl Mysql {
-    pub(crate) fn new() -> Self {
+impl Default for Mysql {
+    fn default() -> Self {
         Self {
             server: variable(MYSQL_VARIABLE),
             database: database_name(),
         }
     }
+}
 
+#[cfg(feature = "mysql")]
+impl Mysql {
     /// Creates the database if it is not there.
     pub(crate) async fn create(&self) {
         self.run(format!("CREATE DATABASE IF NOT EXISTS {}", self.database))
