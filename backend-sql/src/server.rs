@@ -5,6 +5,7 @@ mod commit;
 mod head;
 mod location;
 mod retry;
+mod wire;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 pub(crate) use self::head::Head;
 pub(crate) use self::location::redacted;
 pub(crate) use self::retry::Backoff;
+pub(crate) use self::wire::{Server, Wire, malformed};
 use crate::SqlOptions;
 use crate::store::changes::ReadChanges;
 use crate::store::compact::Compaction;
@@ -47,9 +49,9 @@ pub(crate) trait Driver: Send + Sync + 'static {
 
 /// A connection to a server that several processes write to.
 pub(crate) trait ServerSession: Session {
-    /// How many times a plan is written without having locked the counter before: the statement
-    /// that writes it does so only if the counter has not moved.
-    const ATTEMPTS_WITHOUT_LOCK: u32;
+    /// Whether a plan is first written without having locked the counter: one statement writes it
+    /// all, only if the counter has not moved.
+    const WRITES_WITHOUT_LOCK: bool;
 
     /// Begins to write and locks the counter. Nobody else commits until [`Session::end`].
     fn lock(&mut self, lock_state: &Sql) -> impl Future<Output = Attempt<State>> + Send;

@@ -1,18 +1,14 @@
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::TryStreamExt;
-use sqlx::mysql::{MySqlArguments, MySqlDatabaseError, MySqlRow};
+use sqlx::mysql::{MySqlArguments, MySqlDatabaseError, MySqlQueryResult, MySqlRow};
 use sqlx::pool::PoolConnection;
-use sqlx::{Arguments, AssertSqlSafe, Either, MySql, Row as _};
+use sqlx::{Arguments, MySql, Row as _};
 use storage_core::{Error, ErrorKind, Result};
-use tokio::time::timeout;
 
 use super::MysqlDriver;
-use crate::server::ServerSession;
+use crate::server::{Server, ServerSession, Wire, malformed};
 use crate::store::apply::apply;
-use crate::store::failure::{Attempt, Failure, corrupt};
+use crate::store::failure::{Attempt, Failure};
 use crate::store::plan::Plan;
 use crate::store::session::{EachRow, Param, Row, Session, Sql};
 use crate::store::state::State;
@@ -20,8 +16,7 @@ use crate::store::statements::Statements;
 
 /// A connection to MySQL or MariaDB.
 pub(crate) struct MysqlSession {
-    connection: PoolConnection<MySql>,
-    timeout: Duration,
+    pub(crate) wire: Wire<MySql>,
     statements: Arc<Statements>,
     /// Statements about the counter that go to the server together with the `COMMIT`.
     last_words: String,
@@ -30,94 +25,46 @@ pub(crate) struct MysqlSession {
 impl MysqlSession {
     pub(super) fn new(connection: PoolConnection<MySql>, driver: &MysqlDriver) -> Self {
         Self {
-            connection,
-            timeout: driver.options.request_timeout,
+            wire: Wire::new(connection, driver.options.request_timeout),
             statements: Arc::clone(&driver.statements),
             last_words: String::new(),
         }
-    }
-
-    /// Runs statements without parameters in one exchange with the server.
-    async fn script(&mut self, sql: String, each: EachRow<'_>) -> Attempt<()> {
-        let limit = self.timeout;
-        let work = async {
-            let query = sqlx::raw_sql(AssertSqlSafe(sql));
-            let mut answers = query.fetch_many(&mut *self.connection);
-            while let Some(answer) = answers.try_next().await.map_err(failure)? {
-                if let Either::Right(row) = answer {
-                    // The rest is read too: the end of the script must have come.
-                    let _ = each(&row)?;
-                }
-            }
-            Ok(())
-        };
-        timeout(limit, work).await.map_err(|_| too_slow())?
-    }
-
-    /// Runs a statement and returns all its rows.
-    #[cfg(test)]
-    pub(crate) async fn rows(&mut self, sql: String, params: &[Param<'_>]) -> Vec<MySqlRow> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params).unwrap());
-        query.fetch_all(&mut *self.connection).await.unwrap()
-    }
-
-    async fn state_after(&mut self, begin: &str, state: &Sql) -> Attempt<State> {
-        let mut read = None;
-        let script = format!("{begin}; {state}");
-        self.script(script, &mut |row| {
-            read = Some(State::of(row)?);
-            Ok(ControlFlow::Continue(()))
-        })
-        .await?;
-        Ok(read.ok_or_else(|| corrupt("the revision counter is missing"))?)
     }
 }
 
 impl Session for MysqlSession {
     async fn query(&mut self, sql: &Sql, params: &[Param<'_>], each: EachRow<'_>) -> Attempt<()> {
-        let limit = self.timeout;
-        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments(params)?);
-        let work = async {
-            let mut rows = query.fetch(&mut *self.connection);
-            while let Some(row) = rows.try_next().await.map_err(failure)? {
-                if each(&row)?.is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        };
-        timeout(limit, work).await.map_err(|_| too_slow())?
+        self.wire.query(sql, params, each).await
     }
 
     async fn execute(&mut self, sql: &Sql, params: &[Param<'_>]) -> Attempt<u64> {
-        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments(params)?);
-        let work = query.execute(&mut *self.connection);
-        let done = timeout(self.timeout, work).await.map_err(|_| too_slow())?;
-        Ok(done.map_err(failure)?.rows_affected())
+        self.wire.execute(sql, params).await
     }
 
     async fn begin_snapshot(&mut self, state: &Sql) -> Attempt<State> {
         let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
             START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-        self.state_after(begin, state).await
+        self.wire.begin_with_state(begin, state).await
     }
 
     async fn begin_write(&mut self) -> Attempt<()> {
-        self.script("START TRANSACTION".into(), &mut ignore).await
+        self.wire.script("START TRANSACTION".into()).await
     }
 
     async fn end(&mut self) -> Attempt<()> {
         let mut script = std::mem::take(&mut self.last_words);
         script.push_str("COMMIT");
-        self.script(script, &mut ignore).await
+        self.wire.script(script).await
     }
 }
 
 impl ServerSession for MysqlSession {
-    const ATTEMPTS_WITHOUT_LOCK: u32 = 0;
+    const WRITES_WITHOUT_LOCK: bool = false;
 
     async fn lock(&mut self, lock_state: &Sql) -> Attempt<State> {
-        self.state_after("START TRANSACTION", lock_state).await
+        self.wire
+            .begin_with_state("START TRANSACTION", lock_state)
+            .await
     }
 
     /// The counter is locked, so it has not moved.
@@ -133,14 +80,35 @@ impl ServerSession for MysqlSession {
         Ok(true)
     }
 
-    async fn abandon(mut self) {
-        // Not back to the pool: a transaction may be open, or an answer half read.
-        self.connection.close_on_drop();
+    async fn abandon(self) {
+        self.wire.close();
     }
 }
 
-fn ignore(_: &dyn Row) -> Result<ControlFlow<()>> {
-    Ok(ControlFlow::Continue(()))
+impl Server for MySql {
+    const ENGINE: &'static str = "mysql";
+
+    fn arguments(params: &[Param<'_>]) -> Attempt<MySqlArguments> {
+        arguments(params)
+    }
+
+    fn rows_affected(result: &MySqlQueryResult) -> u64 {
+        result.rows_affected()
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
+    }
+}
+
+impl Row for MySqlRow {
+    fn int(&self, column: usize) -> Result<i64> {
+        self.try_get(column).map_err(|e| malformed(column, e))
+    }
+
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>> {
+        self.try_get(column).map_err(|e| malformed(column, e))
+    }
 }
 
 fn arguments(params: &[Param<'_>]) -> Attempt<MySqlArguments> {
@@ -157,26 +125,6 @@ fn arguments(params: &[Param<'_>]) -> Attempt<MySqlArguments> {
         .map_err(|e| failure(sqlx::Error::Encode(e)))?;
     }
     Ok(arguments)
-}
-
-impl Row for MySqlRow {
-    fn int(&self, column: usize) -> Result<i64> {
-        self.try_get(column).map_err(|e| malformed(column, e))
-    }
-
-    fn bytes(&self, column: usize) -> Result<Option<&[u8]>> {
-        self.try_get(column).map_err(|e| malformed(column, e))
-    }
-}
-
-fn malformed(column: usize, source: sqlx::Error) -> Error {
-    let context = format!("column {column} is not what it should be");
-    Error::new(ErrorKind::Corrupt, "read", context).with_source(source)
-}
-
-fn too_slow() -> Failure {
-    let context = "the database did not answer in time";
-    Failure::Lost(Error::new(ErrorKind::Unavailable, "mysql", context))
 }
 
 /// Says what an error of the driver means.

@@ -80,7 +80,7 @@ impl Explain for MysqlSession {
             // It has no plan; some servers refuse to explain it.
             return Vec::new();
         }
-        let rows = self.rows(format!("EXPLAIN {sql}"), params).await;
+        let rows = self.wire.rows(format!("EXPLAIN {sql}"), params).await;
         rows.iter()
             .map(|row| {
                 let fields = ["table", "type", "key", "rows", "Extra"];

@@ -66,7 +66,7 @@ async fn sql(url: &str, text: String) {
 
 impl Explain for PostgresSession {
     async fn explain(&mut self, sql: &Sql, params: &[Param<'_>]) -> Vec<String> {
-        let rows = self.rows(format!("EXPLAIN {sql}"), params).await;
+        let rows = self.wire.rows(format!("EXPLAIN {sql}"), params).await;
         rows.iter().map(|row| row.get(0)).collect()
     }
 }

@@ -1,25 +1,20 @@
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Arguments, AssertSqlSafe, Column, Either, Postgres, Row as _, TypeInfo};
+use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
+use sqlx::{Arguments, Column, Postgres, Row as _, TypeInfo};
 use storage_core::{Error, ErrorKind, Result};
-use tokio::time::timeout;
 
 use super::PostgresDriver;
-use crate::server::ServerSession;
-use crate::store::failure::{Attempt, Failure, corrupt};
+use crate::server::{Server, ServerSession, Wire, malformed};
+use crate::store::failure::{Attempt, Failure};
 use crate::store::plan::Plan;
 use crate::store::session::{EachRow, Param, Row, Session, Sql};
 use crate::store::state::State;
 
 /// A connection to PostgreSQL.
 pub(crate) struct PostgresSession {
-    connection: PoolConnection<Postgres>,
-    timeout: Duration,
+    pub(crate) wire: Wire<Postgres>,
     pub(crate) write_sql: Sql,
     pub(super) channel: Arc<str>,
 }
@@ -27,120 +22,66 @@ pub(crate) struct PostgresSession {
 impl PostgresSession {
     pub(super) fn new(connection: PoolConnection<Postgres>, driver: &PostgresDriver) -> Self {
         Self {
-            connection,
-            timeout: driver.options.request_timeout,
+            wire: Wire::new(connection, driver.options.request_timeout),
             write_sql: Arc::clone(&driver.write_sql),
             channel: Arc::clone(&driver.channel),
         }
-    }
-
-    /// Runs statements without parameters in one exchange with the server.
-    async fn script(&mut self, sql: String, each: EachRow<'_>) -> Attempt<()> {
-        let limit = self.timeout;
-        let work = async {
-            let query = sqlx::raw_sql(AssertSqlSafe(sql));
-            let mut answers = query.fetch_many(&mut *self.connection);
-            while let Some(answer) = answers.try_next().await.map_err(failure)? {
-                if let Either::Right(row) = answer {
-                    // The rest is read too: the end of the script must have come.
-                    let _ = each(&row)?;
-                }
-            }
-            Ok(())
-        };
-        timeout(limit, work).await.map_err(|_| too_slow())?
-    }
-
-    /// Runs a statement and returns all its rows.
-    #[cfg(test)]
-    pub(crate) async fn rows(&mut self, sql: String, params: &[Param<'_>]) -> Vec<PgRow> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params).unwrap());
-        query.fetch_all(&mut *self.connection).await.unwrap()
-    }
-
-    async fn state_after(&mut self, begin: &str, state: &Sql) -> Attempt<State> {
-        let mut read = None;
-        let script = format!("{begin}; {state}");
-        self.script(script, &mut |row| {
-            read = Some(State::of(row)?);
-            Ok(ControlFlow::Continue(()))
-        })
-        .await?;
-        Ok(read.ok_or_else(|| corrupt("the revision counter is missing"))?)
     }
 }
 
 impl Session for PostgresSession {
     async fn query(&mut self, sql: &Sql, params: &[Param<'_>], each: EachRow<'_>) -> Attempt<()> {
-        let limit = self.timeout;
-        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments(params)?);
-        let work = async {
-            let mut rows = query.fetch(&mut *self.connection);
-            while let Some(row) = rows.try_next().await.map_err(failure)? {
-                if each(&row)?.is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        };
-        timeout(limit, work).await.map_err(|_| too_slow())?
+        self.wire.query(sql, params, each).await
     }
 
     async fn execute(&mut self, sql: &Sql, params: &[Param<'_>]) -> Attempt<u64> {
-        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments(params)?);
-        let work = query.execute(&mut *self.connection);
-        let done = timeout(self.timeout, work).await.map_err(|_| too_slow())?;
-        Ok(done.map_err(failure)?.rows_affected())
+        self.wire.execute(sql, params).await
     }
 
     async fn begin_snapshot(&mut self, state: &Sql) -> Attempt<State> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        self.state_after(begin, state).await
+        self.wire.begin_with_state(begin, state).await
     }
 
     async fn begin_write(&mut self) -> Attempt<()> {
-        self.script("BEGIN".into(), &mut ignore).await
+        self.wire.script("BEGIN".into()).await
     }
 
     async fn end(&mut self) -> Attempt<()> {
-        self.script("COMMIT".into(), &mut ignore).await
+        self.wire.script("COMMIT".into()).await
     }
 }
 
 impl ServerSession for PostgresSession {
-    const ATTEMPTS_WITHOUT_LOCK: u32 = 3;
+    const WRITES_WITHOUT_LOCK: bool = true;
 
     async fn lock(&mut self, lock_state: &Sql) -> Attempt<State> {
-        self.state_after("BEGIN", lock_state).await
+        self.wire.begin_with_state("BEGIN", lock_state).await
     }
 
     async fn write(&mut self, plan: &Plan, writer: i64) -> Attempt<bool> {
         super::write::write(self, plan, writer).await
     }
 
-    async fn abandon(mut self) {
-        // Not back to the pool: a transaction may be open, or an answer half read.
-        self.connection.close_on_drop();
+    async fn abandon(self) {
+        self.wire.close();
     }
 }
 
-fn ignore(_: &dyn Row) -> Result<ControlFlow<()>> {
-    Ok(ControlFlow::Continue(()))
-}
+impl Server for Postgres {
+    const ENGINE: &'static str = "postgres";
 
-fn arguments(params: &[Param<'_>]) -> Attempt<PgArguments> {
-    let mut arguments = PgArguments::default();
-    for param in params {
-        match param {
-            Param::Int(number) => arguments.add(number),
-            Param::Bytes(bytes) => arguments.add(bytes),
-            Param::Ints(numbers) => arguments.add(numbers),
-            Param::ByteStrings(strings) => arguments.add(strings),
-            Param::Text(text) => arguments.add(text),
-        }
-        .map_err(|e| failure(sqlx::Error::Encode(e)))?;
+    fn arguments(params: &[Param<'_>]) -> Attempt<PgArguments> {
+        arguments(params)
     }
-    Ok(arguments)
+
+    fn rows_affected(result: &PgQueryResult) -> u64 {
+        result.rows_affected()
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
+    }
 }
 
 impl Row for PgRow {
@@ -159,14 +100,19 @@ impl Row for PgRow {
     }
 }
 
-fn malformed(column: usize, source: sqlx::Error) -> Error {
-    let context = format!("column {column} is not what it should be");
-    Error::new(ErrorKind::Corrupt, "read", context).with_source(source)
-}
-
-fn too_slow() -> Failure {
-    let context = "the database did not answer in time";
-    Failure::Lost(Error::new(ErrorKind::Unavailable, "postgres", context))
+fn arguments(params: &[Param<'_>]) -> Attempt<PgArguments> {
+    let mut arguments = PgArguments::default();
+    for param in params {
+        match param {
+            Param::Int(number) => arguments.add(number),
+            Param::Bytes(bytes) => arguments.add(bytes),
+            Param::Ints(numbers) => arguments.add(numbers),
+            Param::ByteStrings(strings) => arguments.add(strings),
+            Param::Text(text) => arguments.add(text),
+        }
+        .map_err(|e| failure(sqlx::Error::Encode(e)))?;
+    }
+    Ok(arguments)
 }
 
 /// Says what an error of the driver means.

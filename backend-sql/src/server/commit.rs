@@ -46,7 +46,7 @@ impl<D: Driver> Shared<D> {
         let lane = timeout(self.options.request_timeout, self.lane.lock());
         let mut lane = lane.await.map_err(|_| queue_is_full())?;
         let mut backoff = Backoff::new(self.options.request_timeout, self.writer.cast_unsigned());
-        for attempt in 0.. {
+        loop {
             let session = match lane.take() {
                 Some(session) => session,
                 None => match self.driver.acquire().await {
@@ -57,7 +57,7 @@ impl<D: Driver> Shared<D> {
                     }
                 },
             };
-            let (tried, session) = self.attempt(session, &transactions, attempt).await;
+            let (tried, session) = self.attempt(session, &transactions).await;
             *lane = session;
             match tried {
                 Tried::Done(plan) => return Ok(self.publish(plan)),
@@ -69,7 +69,6 @@ impl<D: Driver> Shared<D> {
                 }
             }
         }
-        Err(queue_is_full())
     }
 
     fn publish(&self, plan: Plan) -> Vec<Outcome> {
@@ -82,9 +81,8 @@ impl<D: Driver> Shared<D> {
         &self,
         mut session: D::Session,
         transactions: &[Transaction],
-        attempt: u32,
     ) -> (Tried, Option<D::Session>) {
-        let tried = self.try_once(&mut session, transactions, attempt).await;
+        let tried = self.try_once(&mut session, transactions).await;
         match tried {
             Tried::Done(_) => (tried, Some(session)),
             Tried::Failed(_) | Tried::Unknown(..) => {
@@ -94,18 +92,13 @@ impl<D: Driver> Shared<D> {
         }
     }
 
-    async fn try_once(
-        &self,
-        session: &mut D::Session,
-        transactions: &[Transaction],
-        attempt: u32,
-    ) -> Tried {
+    async fn try_once(&self, session: &mut D::Session, transactions: &[Transaction]) -> Tried {
         let plan = match self.plan(session, transactions).await {
             Ok((plan, is_snapshot)) if plan.is_empty() && is_snapshot => return Tried::Done(plan),
             Ok((plan, _)) => plan,
             Err(failure) => return Tried::Failed(failure),
         };
-        if attempt < D::Session::ATTEMPTS_WITHOUT_LOCK {
+        if D::Session::WRITES_WITHOUT_LOCK {
             match session.write(&plan, self.writer).await {
                 Ok(true) => return Tried::Done(plan),
                 // Another process was faster: from here on with the lock.

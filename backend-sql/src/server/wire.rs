@@ -1,0 +1,138 @@
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Database, Either, Executor, IntoArguments};
+use storage_core::{Error, ErrorKind};
+use tokio::time::timeout;
+
+use crate::store::failure::{Attempt, Failure, corrupt};
+use crate::store::session::{EachRow, Param, Row, Sql};
+use crate::store::state::State;
+
+/// What differs between the drivers of the servers.
+pub(crate) trait Server: Database<Row: Row, Arguments: IntoArguments<Self>> {
+    /// The name of the engine.
+    const ENGINE: &'static str;
+
+    /// Returns parameters as the driver wants them.
+    fn arguments(params: &[Param<'_>]) -> Attempt<Self::Arguments>;
+
+    /// Returns how many rows a statement touched.
+    fn rows_affected(result: &Self::QueryResult) -> u64;
+
+    /// Says what an error of the driver means.
+    fn failure(error: sqlx::Error) -> Failure;
+}
+
+/// A connection on which every answer has to come in time.
+pub(crate) struct Wire<DB: Server> {
+    connection: PoolConnection<DB>,
+    timeout: Duration,
+}
+
+impl<DB: Server> Wire<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    pub(crate) const fn new(connection: PoolConnection<DB>, timeout: Duration) -> Self {
+        Self {
+            connection,
+            timeout,
+        }
+    }
+
+    /// Runs a statement that answers with rows.
+    pub(crate) async fn query(
+        &mut self,
+        sql: &Sql,
+        params: &[Param<'_>],
+        each: EachRow<'_>,
+    ) -> Attempt<()> {
+        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), DB::arguments(params)?);
+        let work = async {
+            let mut rows = query.fetch(&mut *self.connection);
+            while let Some(row) = rows.try_next().await.map_err(DB::failure)? {
+                if each(&row)?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        in_time::<DB, _>(self.timeout, work).await
+    }
+
+    /// Runs a statement and returns how many rows it touched.
+    pub(crate) async fn execute(&mut self, sql: &Sql, params: &[Param<'_>]) -> Attempt<u64> {
+        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), DB::arguments(params)?);
+        let work = async {
+            let done = query.execute(&mut *self.connection).await;
+            Ok(DB::rows_affected(&done.map_err(DB::failure)?))
+        };
+        in_time::<DB, _>(self.timeout, work).await
+    }
+
+    /// Runs statements without parameters in one exchange with the server.
+    pub(crate) async fn script(&mut self, sql: String) -> Attempt<()> {
+        let mut ignore = |_: &dyn Row| Ok(ControlFlow::Continue(()));
+        self.script_with_rows(sql, &mut ignore).await
+    }
+
+    /// Begins a transaction and reads the state, in one exchange with the server.
+    pub(crate) async fn begin_with_state(&mut self, begin: &str, state: &Sql) -> Attempt<State> {
+        let mut read = None;
+        let mut each = |row: &dyn Row| {
+            read = Some(State::of(row)?);
+            Ok(ControlFlow::Continue(()))
+        };
+        self.script_with_rows(format!("{begin}; {state}"), &mut each)
+            .await?;
+        Ok(read.ok_or_else(|| corrupt("the revision counter is missing"))?)
+    }
+
+    async fn script_with_rows(&mut self, sql: String, each: EachRow<'_>) -> Attempt<()> {
+        let work = async {
+            let query = sqlx::raw_sql(AssertSqlSafe(sql));
+            let mut answers = query.fetch_many(&mut *self.connection);
+            while let Some(answer) = answers.try_next().await.map_err(DB::failure)? {
+                if let Either::Right(row) = answer {
+                    // The rest is read too: the end of the script must have come.
+                    let _ = each(&row)?;
+                }
+            }
+            Ok(())
+        };
+        in_time::<DB, _>(self.timeout, work).await
+    }
+
+    /// Closes the connection: a transaction may be open on it, or an answer half read.
+    pub(crate) fn close(mut self) {
+        self.connection.close_on_drop();
+    }
+
+    /// Runs a statement and returns all its rows.
+    #[cfg(test)]
+    pub(crate) async fn rows(&mut self, sql: String, params: &[Param<'_>]) -> Vec<DB::Row> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), DB::arguments(params).unwrap());
+        query.fetch_all(&mut *self.connection).await.unwrap()
+    }
+}
+
+async fn in_time<DB: Server, T>(
+    limit: Duration,
+    work: impl Future<Output = Attempt<T>>,
+) -> Attempt<T> {
+    timeout(limit, work).await.unwrap_or_else(|_| {
+        let context = "the database did not answer in time";
+        let error = Error::new(ErrorKind::Unavailable, DB::ENGINE, context);
+        Err(Failure::Lost(error))
+    })
+}
+
+/// A column has another type than the schema gives it.
+pub(crate) fn malformed(column: usize, source: sqlx::Error) -> Error {
+    let context = format!("column {column} is not what it should be");
+    Error::new(ErrorKind::Corrupt, "read", context).with_source(source)
+}
