@@ -15,12 +15,8 @@ pub enum Bug {
     NoLease,
     /// A read by fallback does not take an intent.
     FallbackWithoutIntent,
-    /// A read by fallback goes past a tombstone.
-    FallbackPastTombstone,
     /// The sync writes what it listed instead of what it reads again under an intent.
     SyncWithoutReread,
-    /// A pass of the sync is complete although something failed.
-    SyncCompletesAfterFailure,
     /// Recovery removes an intent instead of rolling it forward.
     RecoveryRollsBack,
     /// A write that legacy has, and unified has not, is answered.

@@ -148,7 +148,7 @@ impl Inner {
 
     /// Tells whether unified once had the object and deleted it.
     async fn is_entombed(&self, key: &ResourceKey) -> Result<bool> {
-        if key.is_internal() || planted(Bug::FallbackPastTombstone) {
+        if key.is_internal() {
             return Ok(false);
         }
         let trash = ListQuery::trash(Scope::Object(key.clone())).limit(1);

@@ -6,6 +6,7 @@
 //! `UNISTORE_SIM_FIRST=1000000` starts elsewhere.
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
+mod directed;
 #[cfg(feature = "seeded-bugs")]
 mod planted;
 mod store;

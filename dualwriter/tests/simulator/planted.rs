@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use dualwriter::{Bug, plant};
 
+use crate::directed;
 use crate::world::{Size, run};
 
 /// How long it may take to notice a planted fault.
@@ -46,8 +47,6 @@ noticed! {
     a_missing_fence: NoFence,
     a_change_without_a_drain: NoDrain,
     a_change_without_acknowledgement: NoAcknowledgement,
-    a_read_without_a_lease: NoLease,
-    a_fallback_without_an_intent: FallbackWithoutIntent,
     a_sync_without_a_second_look: SyncWithoutReread,
     a_recovery_that_rolls_back: RecoveryRollsBack,
     an_answer_before_the_apply: AnswerBeforeApply,
@@ -56,4 +55,16 @@ noticed! {
     a_change_of_side_without_a_raise: NoRaise,
     a_reverse_sync_without_its_end: NoReverseDelta,
     a_definite_error_in_doubt: DefiniteInDoubt,
+}
+
+#[test]
+fn a_read_without_a_lease() {
+    plant(Some(Bug::NoLease));
+    directed::a_read_held_up_past_its_lease().unwrap_err();
+}
+
+#[test]
+fn a_fallback_without_an_intent() {
+    plant(Some(Bug::FallbackWithoutIntent));
+    directed::a_get_beside_a_creation().unwrap_err();
 }

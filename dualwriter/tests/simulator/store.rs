@@ -33,7 +33,7 @@ impl Chance {
             return None;
         }
         self.faults.fetch_sub(1, Ordering::Relaxed);
-        Some(self.roll(7))
+        Some(self.roll(10))
     }
 }
 
@@ -77,7 +77,8 @@ impl Connection {
                 Ok(Plan::Work)
             }
             Some(4) => Ok(Plan::CrashAfter),
-            Some(5) => {
+            // Pauses open the widest windows.
+            Some(5..=7) => {
                 sleep(self.chance.pause).await;
                 self.alive().await;
                 Ok(Plan::Work)

@@ -210,7 +210,7 @@ impl World {
     async fn client(&self, operations: usize) -> Result<(), String> {
         let mut newest = Revision::ZERO;
         for _ in 0..operations {
-            sleep(Duration::from_millis(self.chance.roll(20) as u64)).await;
+            sleep(Duration::from_millis(self.chance.roll(60) as u64)).await;
             let dual = self.pick().await?;
             let number = self.chance.roll(KEYS);
             // A crashed process does not answer; its clients go away after a while.
@@ -324,6 +324,14 @@ impl World {
             let bound = Duration::from_secs(5);
             if self.chance.roll(2) == 0 {
                 let _ = timeout(bound, dual.sync(&kind(), &mut |_| {})).await;
+                // Most often what the sync was for.
+                let to = match self.chance.roll(4) {
+                    0 => continue,
+                    1 => Mode::Two,
+                    2 => Mode::Three,
+                    _ => Mode::Four,
+                };
+                let _ = timeout(bound, dual.set_mode(&kind(), to, Forced::No)).await;
                 continue;
             }
             let Ok(Ok(status)) = timeout(bound, dual.status(&kind())).await else {
@@ -418,21 +426,26 @@ impl World {
         for _ in 0..5 {
             let report = dual.sync(&kind(), &mut |_| {}).await;
             if report.is_ok_and(|report| report.complete) {
-                for number in 0..KEYS {
-                    let legacy = self.legacy.get(&key(number), None).await.unwrap();
-                    let unified = self.unified.get(&key(number), None).await.unwrap();
-                    let value = |s: Option<storage_core::Stored>| s.map(|s| s.value);
-                    let (legacy, unified) = (value(legacy), value(unified));
-                    if legacy != unified {
-                        return Err(format!("D8: legacy {legacy:?}, unified {unified:?}"));
-                    }
-                }
-                return Ok(());
+                return self.are_equal().await;
             }
             // Another process held the lease when it died.
             sleep(Duration::from_secs(70)).await;
         }
         Err("D9: a sync is never complete although nothing fails".into())
+    }
+
+    /// D8: both stores have the same.
+    async fn are_equal(&self) -> Result<(), String> {
+        for number in 0..KEYS {
+            let legacy = self.legacy.get(&key(number), None).await.unwrap();
+            let unified = self.unified.get(&key(number), None).await.unwrap();
+            let value = |s: Option<storage_core::Stored>| s.map(|s| s.value);
+            let (legacy, unified) = (value(legacy), value(unified));
+            if legacy != unified {
+                return Err(format!("D8: legacy {legacy:?}, unified {unified:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// D18: no value is in a store's history twice.
