@@ -1,4 +1,4 @@
-//! Replays operations on a store and on [`Memory`], and compares every answer.
+//! Replays operations on a store and on [`Memory`](storage_core::Memory), and compares every answer.
 //!
 //! `Memory` is never compacted, so it knows what a store may have dropped: below the store's
 //! horizon an answer may be `Expired`, and where it is not it must be right. Revisions are compared
