@@ -12,7 +12,7 @@ use storage_core::{Clock, Result};
 pub(crate) use self::session::MysqlSession;
 use self::session::failure;
 use crate::SqlOptions;
-use crate::server::{Driver, Head, ServerStore, redacted, storage_backend};
+use crate::server::{CONNECTIONS_MIN, Driver, Head, ServerStore, redacted, storage_backend};
 use crate::store::dialect::{Dialect, KeySet, Parameters, Upsert};
 use crate::store::failure::{Attempt, Failure};
 use crate::store::statements::Statements;
@@ -103,7 +103,7 @@ impl MysqlDriver {
     ) -> Self {
         let set = server::session_settings(options);
         let pool = MySqlPoolOptions::new()
-            .max_connections(options.connections_max)
+            .max_connections(options.connections_max.max(CONNECTIONS_MIN))
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
             .after_connect(move |connection, _| {

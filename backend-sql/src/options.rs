@@ -8,7 +8,7 @@ pub struct SqlOptions {
     /// SQLite: most calls of `commit` and `compact` that wait for the writer; more wait outside.
     pub writer_queue_max: usize,
     /// Servers: most connections that are open at the same time, the one that commits and the one
-    /// that listens included.
+    /// that listens included; four at least.
     pub connections_max: u32,
     /// Servers: how long a request waits for a connection, a start of the server included.
     pub acquire_timeout: Duration,

@@ -14,7 +14,7 @@ use self::session::failure;
 #[cfg(test)]
 pub(crate) use self::write::params as write_params;
 use crate::SqlOptions;
-use crate::server::{Driver, Head, ServerStore, redacted, storage_backend};
+use crate::server::{CONNECTIONS_MIN, Driver, Head, ServerStore, redacted, storage_backend};
 use crate::store::dialect::{Dialect, KeySet, Parameters, Upsert};
 use crate::store::failure::{Attempt, Failure};
 use crate::store::schema;
@@ -123,7 +123,7 @@ impl PostgresDriver {
         );
         let set: Arc<str> = set.into();
         let pool = PgPoolOptions::new()
-            .max_connections(options.connections_max)
+            .max_connections(options.connections_max.max(CONNECTIONS_MIN))
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
             .after_connect(move |connection, _| {

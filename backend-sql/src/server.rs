@@ -35,6 +35,10 @@ use crate::store::state::State;
 use crate::store::statements::Statements;
 use crate::store::stats::Stats;
 
+/// Fewest connections of a pool: one that commits, one that listens, one that finds out what became
+/// of a lost commit, and one that reads.
+pub(crate) const CONNECTIONS_MIN: u32 = 4;
+
 /// What a kind of server adds: its connections.
 pub(crate) trait Driver: Send + Sync + 'static {
     /// A connection.
