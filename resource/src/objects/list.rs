@@ -76,6 +76,9 @@ impl Objects {
             return Ok(None);
         }
         let position = Position::read(token, &self.0.options.token_key, bound_to)?;
+        if position.life == Revision::ZERO {
+            scan.follow_all_lives();
+        }
         let kind = scan.collection.kind();
         let cursor = position.cursor(
             (kind.group(), kind.plural()),

@@ -126,6 +126,15 @@ impl Scan {
         Ok(())
     }
 
+    /// Goes on with a history of all lives. A continue request has no version to choose the order
+    /// by, but only a history of one life has a life in its token.
+    pub(super) fn follow_all_lives(&mut self) {
+        if self.query.source == Source::History {
+            self.query.order = Order::Ascending;
+            self.span = Span::All;
+        }
+    }
+
     /// Reads pages of the store until enough objects are found.
     pub(super) async fn run(&mut self, backend: &dyn StorageBackend) -> Result<Found, ScanFailure> {
         let mut items = Vec::new();

@@ -101,6 +101,24 @@ async fn a_history_has_pages() {
     assert_eq!(seen, ["h", "g", "f", "e", "a"]);
 }
 
+/// The second page went newest first: the continue request has no version, which chose the order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_from_a_version_has_pages() {
+    let world = two_lives().await;
+    let mut parameters = versioned("2", "NotOlderThan");
+    parameters.limit = Some(2);
+    let mut pages = Vec::new();
+    for _ in 0..3 {
+        let list = world.list(&parameters).await.unwrap();
+        pages.push(titles(&list.items));
+        parameters = selecting(HISTORY, "metadata.name=a");
+        parameters.limit = Some(2);
+        parameters.continue_token = list.next.unwrap_or_default();
+    }
+    assert_eq!(pages, [vec!["b", "c"], vec!["c", "a"], vec!["e"]]);
+    assert_eq!(parameters.continue_token, "");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn old_versions_are_read_by_their_number() {
     let world = two_lives().await;
