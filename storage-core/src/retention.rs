@@ -13,7 +13,9 @@ pub struct Retention {
     /// About how many changes are kept; as many as the ages allow when absent.
     pub changes_max: Option<u64>,
     /// How many revisions of each object are kept, the newest included; all when absent. Revisions
-    /// that a read at a revision that is still kept can reach are kept beyond this number.
+    /// that a read at a revision that is still kept can reach are kept beyond this number. An
+    /// object is trimmed when a change of it leaves the log: a lower number does not reach objects
+    /// whose changes are gone until they change again.
     pub history_per_object: Option<usize>,
     /// Deleted objects leave trash and history after this time; never when absent.
     pub trash_age_max: Option<Duration>,
