@@ -1,8 +1,10 @@
 //! Children of this tool: each in a process group of its own, so that an interrupt reaches the
 //! child and all that it started, and nothing of it is left behind when it ends.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -44,10 +46,25 @@ impl Runner {
     /// Runs a child to its end and fails if the child does.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
         let status = self.status(command)?;
-        if !status.success() {
-            bail!("`{}` failed: {status}", shown(command));
-        }
-        Ok(())
+        succeeded(command, status)
+    }
+
+    /// Runs a child like [`Runner::run`] and passes each line of its output on.
+    pub(crate) fn run_lines(
+        &mut self,
+        command: &mut Command,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<()> {
+        let (reader, writer) = std::io::pipe()?;
+        command.stdout(writer);
+        let status = thread::scope(|scope| {
+            scope.spawn(move || pass_on(BufReader::new(reader), on_line));
+            let status = self.status(command);
+            // The last writer of the pipe, so that the reader comes to its end.
+            command.stdout(Stdio::inherit());
+            status
+        })?;
+        succeeded(command, status)
     }
 
     /// Waits for an interrupt.
@@ -107,6 +124,20 @@ impl Runner {
     }
 }
 
+fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
+    if !status.success() {
+        bail!("`{}` failed: {status}", shown(command));
+    }
+    Ok(())
+}
+
+fn pass_on(output: impl BufRead, mut on_line: impl FnMut(&str)) {
+    for line in output.split(b'\n') {
+        let Ok(line) = line else { return };
+        on_line(&String::from_utf8_lossy(&line));
+    }
+}
+
 /// Returns a command as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
     std::iter::once(command.get_program())
@@ -134,6 +165,17 @@ mod tests {
         let text = error.unwrap_err().to_string();
         assert_eq!(text, "`sh -c exit 3` failed: exit status: 3");
         runner.run(&mut Command::new("true")).unwrap();
+    }
+
+    #[test]
+    fn each_line_of_a_child_is_passed_on() {
+        let mut runner = Runner::new().unwrap();
+        let mut lines = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; echo two; exit 3"]);
+        let result = runner.run_lines(&mut command, |line| lines.push(line.to_owned()));
+        assert_eq!(lines, ["one", "two"]);
+        assert!(result.unwrap_err().to_string().ends_with("exit status: 3"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod check;
 mod ci;
 mod command;
+mod conformance;
 mod edges;
 mod features;
 mod kubectl;
@@ -39,6 +40,12 @@ enum Task {
     /// Run the tests with private PostgreSQL and MariaDB servers and the kubectl programs found
     Test {
         /// Arguments for `cargo test`; the whole workspace when there are none
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run the conformance suite on every backend and print the table of cases and backends
+    Conformance {
+        /// Arguments for the tests, such as a part of a case's name
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
@@ -84,6 +91,7 @@ fn run(task: Task) -> Result<()> {
     let mut steps = Steps::default();
     let result = match task {
         Task::Test { arguments } => test::run(&mut runner, &arguments),
+        Task::Conformance { arguments } => conformance::run(&mut runner, &arguments),
         Task::Servers { command } => with_servers(&mut runner, &command),
         Task::Check => check::run(&mut runner, &mut steps),
         Task::Features => features::run(&mut runner, &mut steps),
