@@ -38,13 +38,14 @@ const OURS: [(&str, &[&str]); 10] = [
 ];
 
 /// What each crate may use of ours in its tests, beyond what it may use anyhow.
-const OURS_IN_TESTS: [(&str, &[&str]); 6] = [
+const OURS_IN_TESTS: [(&str, &[&str]); 7] = [
     ("storage-core", &["conformance"]),
     ("backend-kv", &["conformance"]),
     ("backend-sql", &["conformance"]),
     ("dualwriter", &["conformance"]),
     ("resource", &["conformance"]),
     ("apiserver", &["conformance"]),
+    ("unistore", &["conformance"]),
 ];
 
 /// Crates of others that stand for a subject, and the only crates of ours that may know it.
