@@ -10,7 +10,6 @@ mod consistency;
 mod copy;
 mod retention;
 
-mod crash;
 mod dashboards;
 mod kube_client;
 mod lifecycle;

@@ -118,12 +118,6 @@ impl Server {
         let log = std::fs::read_to_string(data.join("test.log")).unwrap();
         assert!(status.success(), "{status}\n{log}");
     }
-
-    /// Kills it without a warning.
-    pub(crate) fn kill(self) {
-        self.signal(Signal::KILL);
-        self.wait();
-    }
 }
 
 impl Drop for Server {
