@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use storage_core::Result;
+use tokio::time::{Instant, timeout_at};
 
 use crate::dual::DualWriter;
 use crate::inner::Inner;
 use crate::record::{Forced, Intent, SyncRecord};
 use crate::sync::{OnProgress, SyncReport};
-use crate::transition::{Refusal, Transition, TransitionError, gate};
+use crate::transition::{Gate, Refusal, Transition, TransitionError, gate};
 use crate::verify::{Difference, Repair, VerifyReport};
-use crate::{Kind, Mode, SyncGate, observe};
+use crate::{Kind, Mode, Side, SyncGate, observe};
 
 /// How a kind stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -152,17 +153,17 @@ impl DualWriter {
             .await
     }
 
-    /// Brings the stored modes to the configured ones where gates allow it; returns the others with
-    /// the reason. The stored state is the truth, so a configuration that was rolled back does not
-    /// roll back a kind.
+    /// Raises the stored modes to the configured ones where gates allow it; returns the others with
+    /// the reason. The stored state is the truth, so a configuration that was rolled back, or that
+    /// is older than a promotion, does not roll back a kind.
     ///
     /// # Errors
     /// As the stores say.
     pub async fn apply_config(&self) -> Result<Vec<(Kind, Refusal)>> {
         let mut refused = Vec::new();
         for (kind, mode) in &self.inner.options.config.modes {
-            match self.set_mode(kind, *mode, Forced::No).await {
-                Ok(_) => {}
+            match self.raise_mode(kind, *mode).await {
+                Ok(()) => {}
                 Err(TransitionError::Refused(refusal)) => {
                     tracing::warn!(%kind, %refusal, "the configured mode is not in force");
                     refused.push((kind.clone(), refusal));
@@ -171,6 +172,54 @@ impl DualWriter {
             }
         }
         Ok(refused)
+    }
+
+    async fn raise_mode(&self, kind: &Kind, configured: Mode) -> Result<(), TransitionError> {
+        let mode = self.inner.load(kind).await?.mode;
+        if configured < mode {
+            return Err(TransitionError::Refused(Refusal {
+                from: mode.number(),
+                to: configured.number(),
+                gate: Gate::Configuration,
+                how: "the stored mode is the truth; ask for the rollback itself, or configure the \
+                      mode that is in force"
+                    .to_owned(),
+            }));
+        }
+        self.set_mode(kind, configured, Forced::No).await?;
+        Ok(())
+    }
+
+    /// Tells whether a mode that this process knows of reads or writes a store, so that it cannot
+    /// do without it.
+    #[must_use]
+    pub fn relies_on(&self, side: Side) -> bool {
+        self.inner.relies_on(side)
+    }
+
+    /// Ends the work of this process: waits for commits under way and for what mode 1 left to the
+    /// background, at most `patience`, and takes this process out of those that a change of mode
+    /// waits for. Nothing may be asked of it afterwards.
+    ///
+    /// # Errors
+    /// As the stores say: then the next change of mode waits until this process's lease ran out.
+    pub async fn close(&self) -> Result<()> {
+        let deadline = Instant::now() + self.inner.options.patience;
+        if timeout_at(deadline, self.inner.queue.emptied())
+            .await
+            .is_err()
+        {
+            tracing::warn!("unified misses what mode 1 left to the background, the sync finds it");
+        }
+        let mut commits = std::mem::take(&mut *self.commits.lock());
+        let ended = async { while commits.join_next().await.is_some() {} };
+        if timeout_at(deadline, ended).await.is_err() {
+            tracing::warn!("writes are left unfinished, another process finishes them");
+        }
+        let mut background = std::mem::take(&mut *self.background.lock());
+        commits.shutdown().await;
+        background.shutdown().await;
+        self.inner.deregister().await
     }
 }
 

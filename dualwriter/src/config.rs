@@ -103,12 +103,10 @@ impl DualWriterConfig {
 /// `Invalid` if it is not such a name.
 pub fn parse_section(section: &str) -> Result<Kind> {
     let rest = section.strip_prefix("unified_storage.").unwrap_or_default();
-    let (resource, group) = rest.split_once('.').unwrap_or((rest, ""));
-    if resource.is_empty() {
+    rest.parse().map_err(|_| {
         let context = format!("{section:?} is not unified_storage.<resource>.<group>");
-        return Err(Error::invalid("configure the dual writer", context));
-    }
-    Ok(Kind::new(group, resource))
+        Error::invalid("configure the dual writer", context)
+    })
 }
 
 /// Reads a duration: a number and one of `ms`, `s`, `m`, `h`, `d`, or several of these, as `1h30m`.

@@ -23,8 +23,9 @@ use crate::{Kind, Options, Side, keeper};
 pub struct DualWriter {
     info: BackendInfo,
     pub(crate) inner: Arc<Inner>,
-    /// Commits under way and the background: aborted when this is dropped, as by a crash.
-    tasks: Mutex<JoinSet<()>>,
+    /// Commits under way: aborted when this is dropped, as by a crash; so is the background.
+    pub(crate) commits: Mutex<JoinSet<()>>,
+    pub(crate) background: Mutex<JoinSet<()>>,
 }
 
 impl DualWriter {
@@ -62,11 +63,12 @@ impl DualWriter {
         let dual = Self {
             info: info(&inner),
             inner,
-            tasks: Mutex::default(),
+            commits: Mutex::default(),
+            background: Mutex::default(),
         };
         dual.inner.view(&dual.inner.default.kind()).await?;
         for task in keeper::tasks(&dual.inner) {
-            dual.tasks.lock().spawn(task);
+            dual.background.lock().spawn(task);
         }
         Ok(dual)
     }
@@ -96,9 +98,9 @@ impl StorageBackend for DualWriter {
         let inner = Arc::clone(&self.inner);
         {
             // A caller that goes away does not leave a write half done until somebody helps.
-            let mut tasks = self.tasks.lock();
-            while tasks.try_join_next().is_some() {}
-            tasks.spawn(async move {
+            let mut commits = self.commits.lock();
+            while commits.try_join_next().is_some() {}
+            commits.spawn(async move {
                 let result = inner.commit(transactions).await;
                 if let Some(revision) = result.as_deref().ok().and_then(newest) {
                     inner.publish(revision);

@@ -106,6 +106,13 @@ impl Inner {
             || views.values().any(|view| view.mode.read_side() == side)
     }
 
+    /// Tells whether some kind that this process knows of is read from a store or written to it.
+    pub(crate) fn relies_on(&self, side: Side) -> bool {
+        let relies = |mode: Mode| mode.writes_reach(side) || mode.read_side() == side;
+        let views = self.views.read();
+        self.default.mode().is_ok_and(relies) || views.values().any(|view| relies(view.mode))
+    }
+
     fn seen_kinds(&self) -> Vec<Kind> {
         let mut kinds: Vec<Kind> = self.views.read().keys().cloned().collect();
         kinds.sort();

@@ -1,7 +1,8 @@
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use storage_core::{ResourceKey, Scope};
+use storage_core::{Error, ResourceKey, Result, Scope};
 
 /// A resource of a group: what has a mode.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +75,20 @@ impl fmt::Display for Kind {
             return f.write_str(&self.resource);
         }
         write!(f, "{}.{}", self.resource, self.group)
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    /// Reads `<resource>.<group>`, or `<resource>` of the core group.
+    fn from_str(text: &str) -> Result<Self> {
+        let (resource, group) = text.split_once('.').unwrap_or((text, ""));
+        if resource.is_empty() {
+            let context = format!("{text:?} is not a kind, <resource>.<group>");
+            return Err(Error::invalid("parse kind", context));
+        }
+        Ok(Self::new(group, resource))
     }
 }
 

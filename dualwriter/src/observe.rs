@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::{Kind, Mode, Side};
 
@@ -32,6 +34,35 @@ pub const QUEUE_DEPTH: &str = "dual_writer_queue_depth";
 pub const BACKGROUND_ERRORS: &str = "dual_writer_background_errors_total";
 /// Objects that a sync copied or deleted.
 pub const SYNC_REPAIRS: &str = "dual_writer_sync_repairs_total";
+
+/// Describes the numbers to the recorder that is installed.
+pub fn describe() {
+    describe_counter!(REQUESTS, "Requests, by mode, operation and status.");
+    describe_histogram!(SYNC_DURATION, Unit::Seconds, "How long syncs took.");
+    describe_counter!(SYNC_SUCCESS, "Syncs that left both stores equal.");
+    describe_counter!(
+        TRANSITIONS,
+        "Changes of mode, by the modes before and after."
+    );
+    describe_gauge!(MODE, "The mode in force.");
+    describe_counter!(READ_DIFFERENCES, "Reads that found the stores to differ.");
+    describe_counter!(
+        FALLBACK_HITS,
+        "Reads that only legacy could answer in mode 3."
+    );
+    describe_counter!(INTENTS_RECOVERED, "Writes that another process finished.");
+    describe_gauge!(INTENTS, "Writes that are begun and not finished.");
+    describe_gauge!(INTENT_AGE, Unit::Seconds, "The age of the oldest of them.");
+    describe_gauge!(
+        QUEUE_DEPTH,
+        "Objects that mode 1 has left to the background."
+    );
+    describe_counter!(
+        BACKGROUND_ERRORS,
+        "What mode 1 could not do in the background."
+    );
+    describe_counter!(SYNC_REPAIRS, "Objects that a sync copied or deleted.");
+}
 
 pub(crate) fn request(kind: &Kind, mode: Mode, operation: &'static str, status: &'static str) {
     counter!(REQUESTS, "resource" => kind.to_string(), "mode" => mode.to_string(),

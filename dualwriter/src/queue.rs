@@ -15,6 +15,7 @@ pub const QUEUE_OBJECTS_MAX: usize = 10_000;
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Notify,
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ struct Waiting {
     objects: BTreeMap<ResourceKey, Task>,
     /// Writes that did not fit in: the sync has to find them.
     overflowed: Vec<ResourceKey>,
+    /// What was taken last is not done yet.
+    at_work: bool,
 }
 
 /// What to do with an object.
@@ -62,7 +65,7 @@ impl Queue {
         }
     }
 
-    /// Takes out some objects, and one of those that did not fit in.
+    /// Takes out some objects, and those that did not fit in. What was taken before is done.
     pub(crate) fn take(&self, objects_max: usize) -> (Vec<(ResourceKey, Task)>, Vec<ResourceKey>) {
         let mut waiting = self.waiting.lock();
         let mut taken = Vec::new();
@@ -73,7 +76,25 @@ impl Queue {
             taken.push(first);
         }
         observe::queue_depth(waiting.objects.len());
+        waiting.at_work = !taken.is_empty();
+        if taken.is_empty() {
+            self.emptied.notify_waiters();
+        }
         (taken, std::mem::take(&mut waiting.overflowed))
+    }
+
+    /// Waits until nothing is queued and what was taken is done, which is when more is asked for.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            {
+                let waiting = self.waiting.lock();
+                if waiting.objects.is_empty() && !waiting.at_work {
+                    return;
+                }
+            }
+            emptied.await;
+        }
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -102,6 +123,19 @@ mod tests {
         let (taken, overflowed) = queue.take(10);
         assert_eq!(taken, [(key(1), Task::Write)]);
         assert!(overflowed.is_empty());
+    }
+
+    #[tokio::test]
+    async fn it_is_empty_when_what_was_taken_is_done() {
+        let queue = Queue::default();
+        queue.emptied().await;
+        queue.push_writes(std::iter::once(key(1)));
+        let mut emptied = std::pin::pin!(queue.emptied());
+        assert!(futures::poll!(&mut emptied).is_pending());
+        queue.take(10);
+        assert!(futures::poll!(&mut emptied).is_pending());
+        queue.take(10);
+        emptied.await;
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub enum Gate {
     Sync,
     /// A completed reverse sync, or the explicit acceptance of loss.
     ReverseSync,
+    /// A request by somebody: a configuration does not lower a mode.
+    Configuration,
 }
 
 impl fmt::Display for Refusal {
@@ -70,6 +72,7 @@ impl fmt::Display for Refusal {
         let gate = match self.gate {
             Gate::Sync => "sync",
             Gate::ReverseSync => "reverse sync",
+            Gate::Configuration => "configuration",
         };
         write!(
             f,

@@ -299,6 +299,16 @@ impl Inner {
         Ok(Registered::Now)
     }
 
+    /// Takes this process out of those that answer reads, in both stores.
+    pub(crate) async fn deregister(&self) -> Result<()> {
+        self.views.write().clear();
+        let key = self.keys.instance(&self.options.instance.to_string());
+        let remove = || Transaction::delete(key.clone(), Precondition::Any, "");
+        let legacy = self.legacy.commit_one(remove()).await;
+        let unified = self.unified.commit_one(remove()).await;
+        legacy.and(unified).map(drop)
+    }
+
     async fn write_instance(&self, side: Side, key: ResourceKey) -> Result<()> {
         let acknowledged = self.acknowledged.lock().await;
         let record = InstanceRecord {

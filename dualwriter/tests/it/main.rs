@@ -3,6 +3,7 @@
 
 mod cells;
 mod conformance;
+mod process;
 mod rig;
 mod table;
 mod transitions;
