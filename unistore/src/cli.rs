@@ -1,12 +1,18 @@
 //! What can be typed.
 
+mod migrate;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use unistore::{StoreUrl, registry};
 
+pub(crate) use self::migrate::{
+    MigrateArguments, MigrateCommand, Output, PromoteArguments, RollbackArguments, VerifyArguments,
+};
 use crate::settings::{Age, Limit};
+use crate::unified_storage::{SyncInterval, SyncRecordsLimit};
 
 /// Storage for Kubernetes-style objects, served to kubectl and every Kubernetes client.
 #[derive(Debug, Parser)]
@@ -39,6 +45,16 @@ pub(crate) enum Command {
     /// when the same command is run again. The target must be empty and not in use.
     #[command(after_help = engines_help())]
     Copy(CopyArguments),
+    /// Move kinds of objects from one store to another while they are used
+    ///
+    /// With --legacy and --store (or their variables, or --config) it works on the stores
+    /// themselves, which servers may be using too. Without, or with --data-dir or --kubeconfig, it
+    /// asks the running server, as it must where a store is embedded.
+    ///
+    /// Exit code 0: done. 1: the answer is no: a gate is shut, a sync left something, the stores
+    /// differ. 2: it could not be done.
+    #[command(after_help = engines_help())]
+    Migrate(Box<MigrateArguments>),
     /// Compare two stores: everything but revisions
     ///
     /// Exit code 0: no difference. 1: there are; each one is printed. 2: the stores could not be
@@ -78,17 +94,35 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// One store, or two of which one is being left.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options")]
-pub(crate) struct ServeArguments {
+pub(crate) struct StoresArguments {
     /// The store, as ENGINE:WHERE; see the list below [default: an embedded store in the data directory]
     #[arg(
         long,
         value_name = "URL",
         env = "UNISTORE_STORAGE_STORE",
-        hide_env_values = true
+        hide_env_values = true,
+        global = true
     )]
     pub(crate) store: Option<StoreUrl>,
+    /// The store to move away from: the dual writer runs over both, with a mode for each kind.
+    /// UNISTORE_LEGACY is a shorter name of the variable
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "UNISTORE_STORAGE_LEGACY",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) legacy: Option<StoreUrl>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options")]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) stores: StoresArguments,
     /// The address to listen on; port 0 takes any free one [default: 127.0.0.1:7443]
     #[arg(long, value_name = "ADDRESS:PORT", env = "UNISTORE_SERVER_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
@@ -106,6 +140,41 @@ pub(crate) struct ServeArguments {
     pub(crate) tls_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) retention: RetentionArguments,
+    #[command(flatten)]
+    pub(crate) unified_storage: UnifiedStorageArguments,
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "The sync from --legacy to --store")]
+pub(crate) struct UnifiedStorageArguments {
+    /// Whether kinds in modes 1 and 2 are synced at an interval [default: true]
+    #[arg(
+        long,
+        value_name = "true|false",
+        env = "UNISTORE_UNIFIED_STORAGE_ENABLE_DATA_SYNC"
+    )]
+    pub(crate) enable_data_sync: Option<bool>,
+    /// How often they are [default: 1h]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNISTORE_UNIFIED_STORAGE_DATA_SYNC_INTERVAL"
+    )]
+    pub(crate) data_sync_interval: Option<SyncInterval>,
+    /// How many objects a sync compares at a time; it is no cap [default: 1000]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "UNISTORE_UNIFIED_STORAGE_DATA_SYNC_RECORDS_LIMIT"
+    )]
+    pub(crate) data_sync_records_limit: Option<SyncRecordsLimit>,
+    /// Let a kind pass to modes 3 and 4 without a completed sync [default: false]
+    #[arg(
+        long,
+        value_name = "true|false",
+        env = "UNISTORE_UNIFIED_STORAGE_SKIP_DATA_SYNC"
+    )]
+    pub(crate) skip_data_sync: Option<bool>,
 }
 
 #[derive(Debug, Args)]

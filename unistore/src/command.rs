@@ -3,6 +3,7 @@
 mod check;
 mod copy;
 mod diff;
+mod migrate;
 mod serve;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ pub(crate) async fn run(command: Command, file: &ConfigFile) -> Result<ExitCode>
         Command::Serve(arguments) => serve::run(*arguments, file).await,
         Command::Check(arguments) => check::run(arguments).await,
         Command::Copy(arguments) => copy::run(arguments).await,
+        Command::Migrate(arguments) => migrate::run(*arguments, file).await,
         Command::Diff(arguments) => diff::run(arguments).await,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Read by hand, because an error must name its line and the libraries do not keep it.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::settings::KEYS;
+use crate::unified_storage;
 
 /// Longest file that is read: settings are short, and a wrong path may be anything.
 const BYTES_MAX: u64 = 1 << 20;
@@ -85,6 +87,14 @@ impl ConfigFile {
         Ok(())
     }
 
+    /// Returns the sections whose names start with a prefix.
+    pub(crate) fn sections_below(&self, prefix: &str) -> BTreeSet<&str> {
+        let sections = self.entries.iter().map(|entry| entry.section.as_str());
+        sections
+            .filter(|section| section.starts_with(prefix))
+            .collect()
+    }
+
     /// Returns what was given, else what the file says.
     pub(crate) fn or<T>(&self, given: Option<T>, section: &str, key: &str) -> Result<Option<T>>
     where
@@ -97,7 +107,7 @@ impl ConfigFile {
                 let value = entry.value.parse();
                 value
                     .map(Some)
-                    .map_err(|error| anyhow!("{name}:{line}: {key}: {error}"))
+                    .map_err(|error| anyhow!("{name}:{line}: [{section}] {key}: {error}"))
             }
             (given, _) => Ok(given),
         }
@@ -149,6 +159,9 @@ fn unquoted(value: &str) -> &str {
 }
 
 fn check_known(section: &str, key: &str) -> Result<(), String> {
+    if section.starts_with(unified_storage::SECTION_PREFIX) {
+        return unified_storage::check_known(section, key);
+    }
     if KEYS.contains(&(section, key)) {
         return Ok(());
     }
@@ -173,6 +186,10 @@ fn sections() -> Vec<String> {
         .map(|(section, _)| format!("[{section}]"))
         .collect();
     sections.dedup();
+    sections.push(format!(
+        "[{}RESOURCE.GROUP]",
+        unified_storage::SECTION_PREFIX
+    ));
     sections
 }
 
@@ -189,13 +206,17 @@ pub(crate) fn check_environment(names: impl Iterator<Item = String>) -> Result<(
                 .strip_prefix(&section.to_uppercase())
                 .is_some_and(|rest| rest.starts_with('_'))
         };
-        if KEYS.iter().any(in_section) && !KEYS.iter().any(is_key) {
+        if KEYS.iter().any(in_section)
+            && !KEYS.iter().any(is_key)
+            && !unified_storage::is_mode_variable(&name)
+        {
             let known: Vec<_> = KEYS
                 .iter()
                 .filter(|key| in_section(key))
                 .map(|(section, key)| {
                     format!("UNISTORE_{}_{}", section.to_uppercase(), key.to_uppercase())
                 })
+                .chain(unified_storage::mode_variables_like(setting))
                 .collect();
             bail!(
                 "unknown setting {name} in the environment; there are {}",
@@ -222,7 +243,8 @@ mod tests {
         );
         assert_eq!(
             error("[serve]\nlisten = 127.0.0.1:1\n"),
-            "a.ini:2: unknown section [serve]; there are [server], [storage], [retention], [log]"
+            "a.ini:2: unknown section [serve]; there are [server], [storage], \
+             [unified_storage], [retention], [log], [unified_storage.RESOURCE.GROUP]"
         );
         assert_eq!(
             error("[storage]\nstore = memory:\n\nstore = memory:\n"),

@@ -1,9 +1,10 @@
-//! Whether the store answers, for `/readyz`.
+//! Whether the stores answer, for `/readyz`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver::HealthCheck;
+use dualwriter::{DualWriter, Side};
 use storage_core::{ResourceKey, StorageBackend};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,22 +16,61 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The last answer of the store to a probe.
 #[derive(Debug)]
-pub(crate) struct StoreHealth(watch::Receiver<Result<(), String>>);
+pub(crate) struct StoreHealth {
+    name: &'static str,
+    answer: watch::Receiver<Result<(), String>>,
+    /// Whether the server can do without the store now.
+    need: Need,
+}
+
+/// Whether a store must answer for the server to be ready.
+#[derive(Clone, Debug)]
+pub(crate) enum Need {
+    /// It is the only one.
+    Always,
+    /// It is one of two, and the modes of kinds decide.
+    ByMode(Arc<DualWriter>, Side),
+}
+
+impl Need {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::ByMode(dual_writer, side) => dual_writer.relies_on(*side),
+        }
+    }
+}
 
 /// Asks the store now and then.
 #[derive(Debug)]
 pub(crate) struct StoreProbe {
+    name: &'static str,
     store: Arc<dyn StorageBackend>,
     key: ResourceKey,
     answer: watch::Sender<Result<(), String>>,
 }
 
 impl StoreProbe {
-    /// Returns the probe and what shows its answer.
-    pub(crate) fn new(store: Arc<dyn StorageBackend>) -> storage_core::Result<(Self, StoreHealth)> {
+    /// Returns the probe and what shows its answer, under a name.
+    pub(crate) fn new(
+        name: &'static str,
+        store: Arc<dyn StorageBackend>,
+        need: Need,
+    ) -> storage_core::Result<(Self, StoreHealth)> {
         let (answer, shown) = watch::channel(Ok(()));
         let key = ResourceKey::internal("probes", "", "store")?;
-        Ok((Self { store, key, answer }, StoreHealth(shown)))
+        let health = StoreHealth {
+            name,
+            answer: shown,
+            need,
+        };
+        let probe = Self {
+            name,
+            store,
+            key,
+            answer,
+        };
+        Ok((probe, health))
     }
 
     /// Probes until `shutdown` is cancelled.
@@ -43,7 +83,7 @@ impl StoreProbe {
                 self.answer.send_if_modified(|last| {
                     let changed = *last != answer;
                     if changed {
-                        tracing::warn!(?answer, "the store's health changed");
+                        tracing::warn!(store = self.name, ?answer, "the store's health changed");
                         *last = answer;
                     }
                     changed
@@ -64,10 +104,11 @@ impl StoreProbe {
 
 impl HealthCheck for StoreHealth {
     fn name(&self) -> &str {
-        "store"
+        self.name
     }
 
     fn check(&self) -> Result<(), String> {
-        self.0.borrow().clone()
+        let answer = self.answer.borrow().clone();
+        if self.need.is_there() { answer } else { Ok(()) }
     }
 }

@@ -18,4 +18,4 @@ pub use layers::Layers;
 pub use objects::objects;
 pub use store_url::StoreUrl;
 
-pub use {apiserver, resource, storage_core};
+pub use {apiserver, dualwriter, resource, storage_core};

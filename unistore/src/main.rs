@@ -1,4 +1,4 @@
-//! The binary: serves a store, checks it, copies it, compares it.
+//! The binary: serves a store, checks it, copies it, compares it, moves kinds between two.
 
 mod cli;
 mod command;
@@ -8,8 +8,11 @@ mod health;
 mod identity;
 mod log;
 mod metrics;
+mod migration;
+mod open;
 mod settings;
 mod signals;
+mod unified_storage;
 
 use std::process::ExitCode;
 
@@ -23,7 +26,9 @@ use settings::LogSettings;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let failed = match arguments.command {
-        Command::Check(_) | Command::Diff(_) => ExitCode::from(command::TROUBLE),
+        Command::Check(_) | Command::Diff(_) | Command::Migrate(_) => {
+            ExitCode::from(command::TROUBLE)
+        }
         Command::Serve(_) | Command::Copy(_) => ExitCode::FAILURE,
     };
     run(arguments).unwrap_or_else(|error| {
@@ -36,6 +41,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     config_file::check_environment(std::env::vars().map(|(name, _)| name))?;
     let file = match &arguments.command {
         Command::Serve(serve) => ConfigFile::read(serve.config.as_deref())?,
+        Command::Migrate(migrate) => ConfigFile::read(migrate.reach.config.as_deref())?,
         Command::Check(_) | Command::Copy(_) | Command::Diff(_) => ConfigFile::default(),
     };
     log::start(&LogSettings::new(&arguments.log, &file)?)?;

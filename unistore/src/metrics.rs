@@ -33,6 +33,7 @@ impl Metrics {
             .context("cannot start counting")?;
         apiserver::describe_metrics();
         storage_core::layer::observe::describe();
+        dualwriter::observe::describe();
         metrics::describe_gauge!("unistore_build_info", "What this binary is; always 1");
         metrics::describe_counter!(
             "unistore_retention_removed_total",

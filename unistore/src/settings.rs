@@ -6,11 +6,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use dualwriter::DualWriterConfig;
 use storage_core::Retention;
 use unistore::{StoreUrl, registry};
 
-use crate::cli::{LogArguments, LogFormat, ServeArguments};
+use crate::cli::{LogArguments, LogFormat, ServeArguments, UnifiedStorageArguments};
 use crate::config_file::ConfigFile;
+use crate::unified_storage;
 
 /// Where the server listens unless told otherwise: reachable from this machine only.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -21,14 +23,19 @@ const DATA_DIR: &str = "unistore-data";
 /// How often the past is tidied unless told otherwise.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Every setting of the file, as section and key. An environment variable for each is
-/// `UNISTORE_SECTION_KEY`.
-pub(crate) const KEYS: [(&str, &str); 13] = [
+/// Every setting of the file, as section and key, but for the modes of kinds. An environment
+/// variable for each is `UNISTORE_SECTION_KEY`.
+pub(crate) const KEYS: [(&str, &str); 18] = [
     ("server", "listen"),
     ("server", "data_dir"),
     ("server", "tls_cert"),
     ("server", "tls_key"),
     ("storage", "store"),
+    ("storage", "legacy"),
+    ("unified_storage", "enable_data_sync"),
+    ("unified_storage", "data_sync_interval"),
+    ("unified_storage", "data_sync_records_limit"),
+    ("unified_storage", "skip_data_sync"),
     ("retention", "changes_age_min"),
     ("retention", "changes_age_max"),
     ("retention", "changes_max"),
@@ -43,11 +50,42 @@ pub(crate) const KEYS: [(&str, &str); 13] = [
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) store: StoreUrl,
+    pub(crate) legacy: Option<Legacy>,
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) retention: Retention,
     pub(crate) retention_interval: Duration,
+}
+
+/// The store to move away from, and how.
+#[derive(Debug)]
+pub(crate) struct Legacy {
+    pub(crate) store: StoreUrl,
+    pub(crate) config: DualWriterConfig,
+}
+
+impl Legacy {
+    /// Brings together what is said about it.
+    pub(crate) fn new(
+        given: Option<StoreUrl>,
+        sync: UnifiedStorageArguments,
+        file: &ConfigFile,
+    ) -> Result<Option<Self>> {
+        let given = match given {
+            Some(given) => Some(given),
+            None => unified_storage::legacy_by_short_name()?,
+        };
+        let config = unified_storage::config(sync, file, std::env::vars())?;
+        match file.or(given, "storage", "legacy")? {
+            Some(store) => Ok(Some(Self { store, config })),
+            None if config == DualWriterConfig::default() => Ok(None),
+            None => bail!(
+                "[unified_storage] is about moving from one store to another: name the one to move \
+                 away from with --legacy, or leave the section out"
+            ),
+        }
+    }
 }
 
 /// The files of a certificate that somebody else made.
@@ -62,7 +100,8 @@ impl Settings {
     pub(crate) fn new(arguments: ServeArguments, file: &ConfigFile) -> Result<Self> {
         let data_dir = file.or(arguments.data_dir, "server", "data_dir")?;
         let data_dir = data_dir.unwrap_or_else(|| DATA_DIR.into());
-        let store = file.or(arguments.store, "storage", "store")?;
+        let store = file.or(arguments.stores.store, "storage", "store")?;
+        let legacy = Legacy::new(arguments.stores.legacy, arguments.unified_storage, file)?;
         let cert: Option<PathBuf> = file.or(arguments.tls_cert, "server", "tls_cert")?;
         let tls = match (cert, file.or(arguments.tls_key, "server", "tls_key")?) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
@@ -79,6 +118,7 @@ impl Settings {
                 Some(store) => store,
                 None => default_store(&data_dir)?,
             },
+            legacy,
             listen: listen.unwrap_or(LISTEN),
             data_dir,
             tls,
@@ -242,7 +282,7 @@ mod tests {
             settings(&["--store=memory:"], "[retention]\nchanges_max = many\n").unwrap_err();
         assert_eq!(
             format!("{error:#}"),
-            "test.ini:2: changes_max: invalid digit found in string; or `unlimited`"
+            "test.ini:2: [retention] changes_max: invalid digit found in string; or `unlimited`"
         );
     }
 }

@@ -2,19 +2,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use apiserver::{Server, ServerConfig};
+use apiserver::{HealthCheck, Server, ServerConfig};
+use dualwriter::{DualWriter, Side};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use storage_core::{Durability, StorageBackend, SystemClock};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use unistore::{Layers, registry, retention};
+use unistore::{Layers, retention};
 
 use crate::cli::ServeArguments;
 use crate::config_file::ConfigFile;
 use crate::data_dir::DataDir;
-use crate::health::StoreProbe;
+use crate::health::{Need, StoreProbe};
 use crate::identity::{Identity, KUBECONFIG};
 use crate::metrics::Metrics;
+use crate::open::open;
 use crate::settings::Settings;
 use crate::signals::Signals;
 
@@ -27,8 +29,7 @@ pub(crate) async fn run(arguments: ServeArguments, file: &ConfigFile) -> Result<
     let mut signals = Signals::listen()?;
     raise_file_limit();
     let data = DataDir::open(&settings.data_dir)?;
-    let store = registry::open(&settings.store).await?;
-    let layers = Layers::new(store);
+    let layers = open(&settings.store, settings.legacy.as_ref()).await?;
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let server = bind(&settings, &data, &layers, &mut tasks, &shutdown).await?;
@@ -53,6 +54,14 @@ pub(crate) async fn run(arguments: ServeArguments, file: &ConfigFile) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
+/// Brings kinds to the modes that the configuration asks for. What cannot be done is logged, and
+/// the modes that are stored stay in force.
+async fn apply_modes(dual_writer: &DualWriter) {
+    if let Err(error) = dual_writer.apply_config().await {
+        tracing::warn!(%error, "the configured modes could not be applied, the stored ones are in force");
+    }
+}
+
 /// Brings everything together that a server needs, up to its open socket.
 async fn bind(
     settings: &Settings,
@@ -68,7 +77,10 @@ async fn bind(
         Identity::load_or_create(data, listen.ip(), settings.tls.as_ref(), &SystemClock)
     })?;
     let metrics = Metrics::start()?;
-    let (probe, health) = StoreProbe::new(layers.store())?;
+    if let Some(dual_writer) = layers.dual_writer() {
+        apply_modes(dual_writer).await;
+    }
+    let (probes, checks): (Vec<_>, Vec<_>) = probes(layers)?.into_iter().unzip();
     let objects = unistore::objects(layers.store())
         .await
         .context("cannot prepare the store")?;
@@ -76,13 +88,15 @@ async fn bind(
         tls: Some(identity.tls.clone()),
         authentication: identity.authentication.clone(),
         metrics: Some(metrics.renderer()),
-        checks: vec![Arc::new(health)],
+        checks,
         clock,
         ..ServerConfig::new(listen)
     };
     let server = Server::bind(config, objects).await?;
     identity.write_kubeconfig(data, server.local_addr())?;
-    tasks.spawn(probe.run(shutdown.clone()));
+    for probe in probes {
+        tasks.spawn(probe.run(shutdown.clone()));
+    }
     tasks.spawn(metrics.upkeep(shutdown.clone()));
     tasks.spawn(retention::run(
         layers.store(),
@@ -93,10 +107,33 @@ async fn bind(
     Ok(server)
 }
 
+/// Returns what asks each store now and then, and what shows its answers.
+fn probes(layers: &Layers) -> Result<Vec<(StoreProbe, Arc<dyn HealthCheck>)>> {
+    let stores = match layers.dual_writer() {
+        None => vec![("store", layers.store(), Need::Always)],
+        Some(dual_writer) => [("store", Side::Unified), ("legacy", Side::Legacy)]
+            .into_iter()
+            .filter_map(|(name, side)| {
+                let need = Need::ByMode(Arc::clone(dual_writer), side);
+                Some((name, layers.side(side)?, need))
+            })
+            .collect(),
+    };
+    let probes = stores.into_iter().map(|(name, store, need)| {
+        let (probe, health) = StoreProbe::new(name, store, need)?;
+        let health: Arc<dyn HealthCheck> = Arc::new(health);
+        Ok((probe, health))
+    });
+    probes.collect()
+}
+
 /// Tells where the server is and what to type next.
 fn announce(settings: &Settings, data: &DataDir, layers: &Layers, server: &Server) {
     let address = crate::identity::reachable(server.local_addr());
     println!("serving {} on https://{address}", settings.store);
+    if let Some(legacy) = &settings.legacy {
+        println!("moving away from {}", legacy.store);
+    }
     if layers.store().info().durability == Durability::Volatile {
         println!("the store is in memory: it is gone when the server stops");
     }
