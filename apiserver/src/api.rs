@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -36,7 +37,8 @@ use crate::{ServerError, User, VersionInfo, gzip, measure, non_resource, verbs};
 
 /// What all requests of a server share.
 pub(crate) struct Api {
-    pub(crate) objects: Objects,
+    objects: Objects,
+    elsewhere: BTreeMap<String, Objects>,
     pub(crate) documents: Documents,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
@@ -75,6 +77,7 @@ impl Api {
         Ok(Self {
             documents: Documents::new(Arc::clone(objects.kinds())),
             objects,
+            elsewhere: config.elsewhere,
             authenticator: Authenticator::new(config.authentication)?,
             authorizer: config.authorizer,
             in_flight: InFlight::new(&config.limits),
@@ -206,6 +209,7 @@ impl Api {
         };
         let call = Call {
             api: self,
+            objects: self.elsewhere.get(&path.group).unwrap_or(&self.objects),
             headers: &parts.headers,
             query: &parsed.query,
             path,
@@ -266,7 +270,7 @@ impl Api {
 /// Answers a request to objects.
 async fn resource(call: &Call<'_>, body: Incoming, labels: &mut Labels) -> Result<Answer, Status> {
     let path = call.path;
-    let snapshot = call.api.objects.kinds().snapshot();
+    let snapshot = call.objects.kinds().snapshot();
     let Some(kind) = snapshot.find(&path.group, &path.version, &path.resource) else {
         return Ok(Answer::not_found_page());
     };

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, USER_AGENT};
+use resource::Objects;
 
 use crate::accept::{self, Representation, Shape};
 use crate::api::Api;
@@ -17,6 +18,8 @@ const OBJECT_TYPES: [&str; 1] = ["application/json"];
 /// A request to objects, parsed once.
 pub(crate) struct Call<'a> {
     pub(crate) api: &'a Api,
+    /// Where the objects of the path's group are.
+    pub(crate) objects: &'a Objects,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: &'a Query,
     pub(crate) path: &'a ResourcePath,

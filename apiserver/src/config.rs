@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use resource::Objects;
 use storage_core::{Clock, SystemClock};
 
 use crate::authorization::{AllowAuthenticated, Authorizer};
@@ -18,6 +20,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The server's certificate; plain HTTP without one.
     pub tls: Option<TlsIdentity>,
+    /// Groups whose objects are not in the store, by name. Their kinds are among those of the store.
+    pub elsewhere: BTreeMap<String, Objects>,
     /// Who may come in.
     pub authentication: Authentication,
     /// Who may do what.
@@ -43,6 +47,7 @@ impl ServerConfig {
         Self {
             listen,
             tls: None,
+            elsewhere: BTreeMap::new(),
             authentication: Authentication::default(),
             authorizer: Arc::new(AllowAuthenticated),
             limits: Limits::default(),

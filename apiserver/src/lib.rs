@@ -43,10 +43,13 @@ mod connection;
 mod server;
 mod stall;
 
+mod client;
+
 pub use authentication::{
     Anonymous, Authentication, BasicCredential, PasswordHash, TokenCredential, TokenHash,
 };
 pub use authorization::{AllowAuthenticated, Attributes, Authorizer, Decision};
+pub use client::{Client, ClientError, Response};
 pub use config::{Limits, MetricsRenderer, ServerConfig, Timeouts};
 pub use error::ServerError;
 pub use health::HealthCheck;

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use unistore::{StoreUrl, registry};
 
 pub(crate) use self::migrate::{
-    MigrateArguments, MigrateCommand, Output, PromoteArguments, RollbackArguments, VerifyArguments,
+    MigrateArguments, MigrateCommand, Output, PromoteArguments, ReachArguments, RollbackArguments,
+    VerifyArguments,
 };
 use crate::settings::{Age, Limit};
 use crate::unified_storage::{SyncInterval, SyncRecordsLimit};
@@ -48,8 +49,8 @@ pub(crate) enum Command {
     /// Move kinds of objects from one store to another while they are used
     ///
     /// With --legacy and --store (or their variables, or --config) it works on the stores
-    /// themselves, which servers may be using too. Without, or with --data-dir or --kubeconfig, it
-    /// asks the running server, as it must where a store is embedded.
+    /// themselves, which servers may be using too. Without them, or with --data-dir, it asks the
+    /// server that runs with that data directory, as it must where a store is embedded.
     ///
     /// Exit code 0: done. 1: the answer is no: a gate is shut, a sync left something, the stores
     /// differ. 2: it could not be done.
@@ -66,7 +67,7 @@ pub(crate) enum Command {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Log")]
 pub(crate) struct LogArguments {
-    /// What to log: off, error, warn, info, debug, trace, or per module as in `info,backend_kv=debug` [default: info]
+    /// What to log: off, error, warn, info, debug, trace, or per module as in `info,backend_kv=debug` [default: info; warn for migrate]
     #[arg(
         long,
         global = true,

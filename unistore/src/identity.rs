@@ -14,7 +14,7 @@ use storage_core::Clock;
 use crate::data_dir::DataDir;
 use crate::settings::TlsFiles;
 
-pub(crate) use kubeconfig::KUBECONFIG;
+pub(crate) use kubeconfig::{KUBECONFIG, read as read_kubeconfig};
 
 /// What the server shows and asks for.
 pub(crate) struct Identity {

@@ -1,5 +1,6 @@
 //! The binary: serves a store, checks it, copies it, compares it, moves kinds between two.
 
+mod authority;
 mod cli;
 mod command;
 mod config_file;
@@ -44,7 +45,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Migrate(migrate) => ConfigFile::read(migrate.reach.config.as_deref())?,
         Command::Check(_) | Command::Copy(_) | Command::Diff(_) => ConfigFile::default(),
     };
-    log::start(&LogSettings::new(&arguments.log, &file)?)?;
+    let default_filter = match &arguments.command {
+        // It prints itself what it does.
+        Command::Migrate(_) => "warn",
+        Command::Serve(_) | Command::Check(_) | Command::Copy(_) | Command::Diff(_) => "info",
+    };
+    log::start(&LogSettings::new(&arguments.log, &file, default_filter)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

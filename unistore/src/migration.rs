@@ -1,126 +1,187 @@
-//! How a kind stands on its way from one store to the other, as clients see it.
+//! Kinds on their way from one store to the other, as objects that clients get, watch and patch.
+//!
+//! The objects are made from what the dual writer says and are kept in memory: the stores hold the
+//! truth. A patch of one is an order.
 
-use dualwriter::{Gate, Kind, KindStatus, Refusal};
+mod condition;
+mod object;
+mod orders;
+mod status;
+mod store;
+mod work;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use dualwriter::{DualWriter, Kind};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use resource::{Kinds, Objects, ObjectsOptions, TokenKey};
+use storage_core::{
+    Clock, Error, Memory, Precondition, Retention, Revision, StorageBackend, StorageBackendExt,
+    SystemClock, Transaction,
+};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// A kind on its way: what `unistore migrate status` prints.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Migration {
-    /// `<resource>.<group>`.
-    pub(crate) name: String,
-    /// How it stands.
-    #[serde(flatten)]
-    pub(crate) status: MigrationStatus,
+pub(crate) use self::object::{GROUP, MigrationObject, path};
+pub(crate) use self::status::{Migration, MigrationStatus, Refused};
+pub(crate) use self::work::{Differing, Synced, Task, Verified, Work, WorkState};
+
+/// How often objects are made anew for those who watch them; reads are answered with what is.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often the progress of work is shown.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The manifest of the kind.
+const MANIFEST: &str = include_str!("../kinds/storagemigration.json");
+
+/// All kinds on their way. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Migrations(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dual_writer: Arc<DualWriter>,
+    shown: Memory,
+    kinds: BTreeMap<Kind, Desk>,
+    /// When the objects were made.
+    created: String,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
 }
 
-impl From<KindStatus> for Migration {
-    fn from(status: KindStatus) -> Self {
-        let kind = Kind::new(status.group.as_str(), status.resource.as_str());
-        Self {
-            name: kind.to_string(),
-            status: status.into(),
+/// Where orders about one kind are taken, one after the other.
+#[derive(Debug, Default)]
+struct Desk {
+    turn: tokio::sync::Mutex<()>,
+    work: watch::Sender<Option<Work>>,
+}
+
+impl Migrations {
+    /// Shows how kinds stand. Work that was ordered ends when `shutdown` is cancelled.
+    pub(crate) async fn new(
+        dual_writer: Arc<DualWriter>,
+        kinds: Vec<Kind>,
+        shutdown: CancellationToken,
+    ) -> storage_core::Result<Self> {
+        let shown = Memory::new();
+        // Versions rise from one start of the process to the next.
+        let now = SystemClock.now();
+        shown
+            .commit_one(Transaction::raise(Revision::new(now.as_millis())))
+            .await?;
+        let kinds = kinds.into_iter().map(|kind| (kind, Desk::default()));
+        Ok(Self(Arc::new(Inner {
+            dual_writer,
+            shown,
+            kinds: kinds.collect(),
+            created: wire_time(),
+            tasks: TaskTracker::new(),
+            shutdown,
+        })))
+    }
+
+    /// Returns the objects of the group, whose kind is added to `kinds`.
+    pub(crate) fn objects(&self, kinds: &Arc<Kinds>, token_key: TokenKey) -> Result<Objects> {
+        kinds.apply(&serde_json::from_str(MANIFEST)?)?;
+        let store = Arc::new(store::MigrationStore::new(self.clone()));
+        let options = ObjectsOptions::new(token_key);
+        Ok(Objects::new(store, Arc::clone(kinds), options))
+    }
+
+    /// Keeps the objects fresh until the shutdown, then waits for the work that was ordered.
+    pub(crate) async fn run(self) {
+        let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let work = async {
+            loop {
+                ticks.tick().await;
+                self.refresh().await;
+                if let Err(error) = self.0.shown.compact(&Retention::default()).await {
+                    tracing::debug!(%error, "old states of migrations could not be dropped");
+                }
+            }
+        };
+        self.0.shutdown.run_until_cancelled(work).await;
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Makes all objects anew.
+    async fn refresh(&self) {
+        for kind in self.0.kinds.keys() {
+            self.refresh_one(kind).await;
         }
     }
-}
 
-/// How a kind stands: the `status` of its object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct MigrationStatus {
-    /// The mode in force.
-    pub(crate) mode: u8,
-    /// The mode that the configuration asks for.
-    pub(crate) configured_mode: u8,
-    /// The mode that a change in progress leads to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) changing_to: Option<u8>,
-    /// Rises with each step of each change of mode.
-    pub(crate) epoch: u64,
-    /// The store that a sync takes as the truth.
-    pub(crate) authority: String,
-    /// A sync was completed in this epoch and nothing failed since.
-    pub(crate) synced: bool,
-    /// When the last one was completed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) synced_at: Option<String>,
-    /// Why the mark of a completed sync was cleared last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) dirty: Option<String>,
-    /// Objects that a sync in progress, or one that was cut off, has compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) compared: Option<u64>,
-    /// Writes that are begun and not finished.
-    pub(crate) in_doubt: u64,
-    /// The age of the oldest of them.
-    pub(crate) oldest_in_doubt_ms: u64,
-    /// Objects that mode 1 has left to the background of this process.
-    pub(crate) queued: u64,
-    /// The ways to the other modes.
-    pub(crate) gates: Vec<GateStatus>,
-}
-
-/// Whether the way to a mode is open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct GateStatus {
-    /// The mode.
-    pub(crate) mode: u8,
-    /// A request for it would go through.
-    pub(crate) open: bool,
-    /// The gate that is shut.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) gate: Option<String>,
-    /// What opens it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) how: Option<String>,
-}
-
-impl From<KindStatus> for MigrationStatus {
-    fn from(status: KindStatus) -> Self {
-        let synced_at = i64::try_from(status.sync.complete_at_ms)
-            .ok()
-            .filter(|at_ms| *at_ms > 0)
-            .and_then(|at_ms| Timestamp::from_second(at_ms / 1000).ok());
-        let gates = status.gates.into_iter();
-        Self {
-            mode: status.mode,
-            configured_mode: status.desired,
-            changing_to: status.changing_to,
-            epoch: status.epoch,
-            authority: status.authority,
-            synced: status.sync.complete,
-            synced_at: synced_at.map(|at| at.to_string()),
-            dirty: status.sync.cleared,
-            compared: status.sync.compared,
-            in_doubt: status.intents,
-            oldest_in_doubt_ms: status.oldest_intent_ms,
-            queued: status.queued,
-            gates: gates
-                .map(|(mode, refusal)| GateStatus::new(mode, refusal))
-                .collect(),
+    /// Makes the object of a kind anew, unless an order is being carried out, which does that.
+    async fn refresh_one(&self, kind: &Kind) {
+        let Some(desk) = self.0.kinds.get(kind) else {
+            return;
+        };
+        if let Ok(_turn) = desk.turn.try_lock() {
+            self.show(kind).await;
         }
     }
-}
 
-impl GateStatus {
-    fn new(mode: u8, refusal: Option<Refusal>) -> Self {
-        Self {
-            mode,
-            open: refusal.is_none(),
-            gate: refusal
-                .as_ref()
-                .map(|refusal| name(refusal.gate).to_owned()),
-            how: refusal.map(|refusal| refusal.how),
+    /// Makes the object of a kind anew. What cannot be asked now is shown as it was.
+    async fn show(&self, kind: &Kind) {
+        if let Err(error) = self.try_show(kind).await {
+            tracing::debug!(%kind, %error, "a migration is shown as it was");
         }
     }
+
+    async fn try_show(&self, kind: &Kind) -> storage_core::Result<()> {
+        let mut status: MigrationStatus = self.0.dual_writer.status(kind).await?.into();
+        status.work = self.work(kind);
+        let key = object::key(kind)?;
+        let shown = self.0.shown.get(&key, None).await?;
+        let before = shown
+            .as_ref()
+            .map(|stored| MigrationObject::read(&stored.value))
+            .transpose()?;
+        let now = match &before {
+            Some(before) => before.with(status),
+            None => MigrationObject::new(kind, &self.0.created, status),
+        };
+        if before.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        let unchanged = shown.map_or(Precondition::Absent, |stored| {
+            Precondition::Revision(stored.revision)
+        });
+        let put = Transaction::put(key, unchanged, now.encode()?);
+        self.0.shown.commit_one(put).await?;
+        Ok(())
+    }
+
+    fn work(&self, kind: &Kind) -> Option<Work> {
+        let desk = self.0.kinds.get(kind)?;
+        desk.work.borrow().clone()
+    }
+
+    fn set_work(&self, kind: &Kind, work: Work) {
+        if let Some(desk) = self.0.kinds.get(kind) {
+            desk.work.send_replace(Some(work));
+        }
+    }
+
+    fn desk(&self, kind: &Kind) -> storage_core::Result<&Desk> {
+        self.0.kinds.get(kind).ok_or_else(|| {
+            let context = format!("{kind} is not served here");
+            Error::new(storage_core::ErrorKind::NotFound, "order", context)
+        })
+    }
 }
 
-/// The name of a gate.
-pub(crate) const fn name(gate: Gate) -> &'static str {
-    match gate {
-        Gate::Sync => "sync",
-        Gate::ReverseSync => "reverseSync",
-        Gate::Configuration => "configuration",
-    }
+/// Returns the time as objects write it.
+fn wire_time() -> String {
+    let now = i64::try_from(SystemClock.now().as_millis()).unwrap_or_default();
+    let now = Timestamp::from_millisecond(now).unwrap_or_default();
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -18,7 +18,7 @@ use crate::unified_storage;
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
 /// The folder of the server's files unless told otherwise.
-const DATA_DIR: &str = "unistore-data";
+pub(crate) const DATA_DIR: &str = "unistore-data";
 
 /// How often the past is tidied unless told otherwise.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
@@ -154,11 +154,15 @@ pub(crate) struct LogSettings {
 
 impl LogSettings {
     /// Brings flags, environment and file together.
-    pub(crate) fn new(arguments: &LogArguments, file: &ConfigFile) -> Result<Self> {
+    pub(crate) fn new(
+        arguments: &LogArguments,
+        file: &ConfigFile,
+        default_filter: &str,
+    ) -> Result<Self> {
         let filter = file.or(arguments.log_filter.clone(), "log", "filter")?;
         let format = file.or(arguments.log_format, "log", "format")?;
         Ok(Self {
-            filter: filter.unwrap_or_else(|| "info".into()),
+            filter: filter.unwrap_or_else(|| default_filter.into()),
             format: format.unwrap_or_default(),
         })
     }

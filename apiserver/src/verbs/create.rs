@@ -16,6 +16,6 @@ pub(crate) async fn create(
     let representation = call.representation(Shape::One)?;
     let body = call.object_body(body).await?;
     let options = options::write(call);
-    let written = call.api.objects.create(collection, &body, &options).await?;
+    let written = call.objects.create(collection, &body, &options).await?;
     view::written(call, representation, &written)
 }

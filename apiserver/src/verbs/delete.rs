@@ -16,7 +16,7 @@ pub(crate) async fn delete(
     let representation = call.representation(Shape::One)?;
     let body = call.options_body(body).await?;
     let options = options::delete(call.query, &body)?;
-    match call.api.objects.delete(target, &options).await? {
+    match call.objects.delete(target, &options).await? {
         Deletion::Waiting(object) => view::one(call, representation, &object),
         Deletion::Gone { uid, .. } => {
             let status = Status::success(Details {

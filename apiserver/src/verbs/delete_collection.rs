@@ -17,7 +17,7 @@ pub(crate) async fn delete_collection(
     let body = call.options_body(body).await?;
     let options = options::delete(call.query, &body)?;
     let parameters = options::list(call.query)?;
-    let objects = &call.api.objects;
+    let objects = call.objects;
     let deleted = objects
         .delete_collection(collection, &parameters, &options)
         .await?;

@@ -10,6 +10,6 @@ use crate::{options, view};
 pub(crate) async fn get(call: &Call<'_>, target: &Target) -> Result<Answer, Status> {
     let representation = call.representation(Shape::One)?;
     let parameters = options::get(call.query);
-    let object = call.api.objects.get(target, &parameters).await?;
+    let object = call.objects.get(target, &parameters).await?;
     view::one(call, representation, &object)
 }

@@ -25,7 +25,7 @@ pub(super) async fn list_with(
     parameters: ListParameters,
 ) -> Result<Answer, Status> {
     let representation = call.representation(Shape::Many)?;
-    let objects = &call.api.objects;
+    let objects = call.objects;
     if parameters.limit.is_some() {
         let parameters = newest_for_zero(parameters);
         let page = objects.list(collection, &parameters).await?;

@@ -20,6 +20,6 @@ pub(crate) async fn patch(
     let body = call.body(body).await?;
     let patch = Patch::from_media_type(&media_type, &body)?;
     let options = options::write(call);
-    let written = call.api.objects.patch(target, patch, &options).await?;
+    let written = call.objects.patch(target, patch, &options).await?;
     view::written(call, representation, &written)
 }

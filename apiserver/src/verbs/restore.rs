@@ -26,7 +26,7 @@ pub(crate) async fn restore(
     let body = call.options_body(body).await?;
     let revision = revision(call, &body)?;
     let options = options::write(call);
-    let objects = &call.api.objects;
+    let objects = call.objects;
     let written = objects.restore(target, revision, &options).await?;
     view::written(call, representation, &written)
 }

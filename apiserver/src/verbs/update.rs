@@ -16,6 +16,6 @@ pub(crate) async fn update(
     let representation = call.representation(Shape::One)?;
     let body = call.object_body(body).await?;
     let options = options::write(call);
-    let written = call.api.objects.update(target, &body, &options).await?;
+    let written = call.objects.update(target, &body, &options).await?;
     view::written(call, representation, &written)
 }

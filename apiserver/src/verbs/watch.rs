@@ -28,7 +28,7 @@ pub(crate) async fn watch(
     }
     let time = time(call.query.number("timeoutSeconds")?);
     let view = View::of_one(call, representation, collection.kind())?;
-    let events = call.api.objects.watch(collection, &parameters).await?;
+    let events = call.objects.watch(collection, &parameters).await?;
     let kind = collection.kind();
     let frames = Frames {
         events,

@@ -81,6 +81,9 @@ pub(crate) struct VerifyArguments {
 pub(crate) struct ReachArguments {
     #[command(flatten)]
     pub(crate) stores: StoresArguments,
+    /// The data directory of a server to ask, on this machine [default: unistore-data]
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
     /// A file of settings in INI form, as of `unistore serve`
     #[arg(long, value_name = "FILE", env = "UNISTORE_CONFIG", global = true)]
     pub(crate) config: Option<PathBuf>,

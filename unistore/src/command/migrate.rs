@@ -1,5 +1,7 @@
 mod answer;
 mod bar;
+mod reach;
+mod server;
 mod stores;
 
 use std::process::ExitCode;
@@ -8,7 +10,7 @@ use anyhow::{Result, bail};
 use dualwriter::{Forced, Kind, Mode, Repair};
 
 use self::answer::Answer;
-use self::stores::Stores;
+use self::reach::Reach;
 use super::{DIFFERENT, SAME};
 use crate::cli::{
     MigrateArguments, MigrateCommand, PromoteArguments, RollbackArguments, VerifyArguments,
@@ -23,38 +25,38 @@ const NO: u8 = DIFFERENT;
 /// Moves kinds from one store to another.
 pub(crate) async fn run(arguments: MigrateArguments, file: &ConfigFile) -> Result<ExitCode> {
     let answer = Answer::new(arguments.reach.output);
-    let stores = Stores::open(arguments.reach.stores, file).await?;
-    let code = order(&stores, arguments.command, &answer).await;
-    stores.close().await;
+    let reach = Reach::new(arguments.reach, file).await?;
+    let code = order(&reach, arguments.command, &answer).await;
+    reach.close().await;
     Ok(ExitCode::from(code?))
 }
 
-async fn order(stores: &Stores, command: MigrateCommand, answer: &Answer) -> Result<u8> {
+async fn order(reach: &Reach, command: MigrateCommand, answer: &Answer) -> Result<u8> {
     match command {
         MigrateCommand::Status { kind: None } => {
-            answer.statuses(&stores.statuses().await?)?;
+            answer.statuses(&reach.statuses().await?)?;
             Ok(DONE)
         }
         MigrateCommand::Status { kind: Some(kind) } => {
-            answer.status(&stores.status(&kind.0).await?)?;
+            answer.status(&reach.status(&kind.0).await?)?;
             Ok(DONE)
         }
-        MigrateCommand::Sync { kind } => sync(stores, &kind.0, answer).await,
-        MigrateCommand::Promote(arguments) => promote(stores, arguments, answer).await,
-        MigrateCommand::Rollback(arguments) => rollback(stores, arguments, answer).await,
-        MigrateCommand::Verify(arguments) => verify(stores, arguments, answer).await,
+        MigrateCommand::Sync { kind } => sync(reach, &kind.0, answer).await,
+        MigrateCommand::Promote(arguments) => promote(reach, arguments, answer).await,
+        MigrateCommand::Rollback(arguments) => rollback(reach, arguments, answer).await,
+        MigrateCommand::Verify(arguments) => verify(reach, arguments, answer).await,
     }
 }
 
-async fn sync(stores: &Stores, kind: &Kind, answer: &Answer) -> Result<u8> {
-    let report = stores.sync(kind).await?;
+async fn sync(reach: &Reach, kind: &Kind, answer: &Answer) -> Result<u8> {
+    let report = reach.sync(kind).await?;
     answer.synced(kind, &report)?;
     Ok(if report.complete { DONE } else { NO })
 }
 
-async fn promote(stores: &Stores, arguments: PromoteArguments, answer: &Answer) -> Result<u8> {
+async fn promote(reach: &Reach, arguments: PromoteArguments, answer: &Answer) -> Result<u8> {
     let kind = arguments.kind.0;
-    let now = stores.mode(&kind).await?;
+    let now = reach.mode(&kind).await?;
     let to = match arguments.to {
         Some(to) => to,
         None => Mode::from_number((now.number() + 1).min(5))?,
@@ -67,12 +69,12 @@ async fn promote(stores: &Stores, arguments: PromoteArguments, answer: &Answer) 
     } else {
         Forced::No
     };
-    change(stores, &kind, to, forced, answer).await
+    change(reach, &kind, to, forced, answer).await
 }
 
-async fn rollback(stores: &Stores, arguments: RollbackArguments, answer: &Answer) -> Result<u8> {
+async fn rollback(reach: &Reach, arguments: RollbackArguments, answer: &Answer) -> Result<u8> {
     let kind = arguments.kind.0;
-    let now = stores.mode(&kind).await?;
+    let now = reach.mode(&kind).await?;
     let to = match arguments.to {
         Some(to) => to,
         None => Mode::from_number(now.number().saturating_sub(1))?,
@@ -85,43 +87,38 @@ async fn rollback(stores: &Stores, arguments: RollbackArguments, answer: &Answer
     } else {
         Forced::No
     };
-    change(stores, &kind, to, forced, answer).await
+    change(reach, &kind, to, forced, answer).await
 }
 
 async fn change(
-    stores: &Stores,
+    reach: &Reach,
     kind: &Kind,
     to: Mode,
     forced: Forced,
     answer: &Answer,
 ) -> Result<u8> {
-    match stores.set_mode(kind, to, forced).await? {
+    match reach.set_mode(kind, to, forced).await? {
         Ok(transition) => {
             answer.changed(kind, transition)?;
             Ok(DONE)
         }
-        Err(refusal) => {
-            answer.refused(kind, &refusal)?;
+        Err(refused) => {
+            answer.refused(kind, &refused)?;
             Ok(NO)
         }
     }
 }
 
-async fn verify(stores: &Stores, arguments: VerifyArguments, answer: &Answer) -> Result<u8> {
+async fn verify(reach: &Reach, arguments: VerifyArguments, answer: &Answer) -> Result<u8> {
     let kind = arguments.kind.0;
-    let mut found = Vec::new();
     let repair = if arguments.repair {
         Repair::Yes
     } else {
         Repair::No
     };
-    let report = stores
-        .verify(&kind, repair, |difference| {
-            answer.difference(&difference);
-            found.push(difference);
-        })
+    let found = reach
+        .verify(&kind, repair, |differing| answer.differing(differing))
         .await?;
-    answer.verified(&kind, &report, &found)?;
-    let left = report.differences - report.repaired;
-    Ok(if left == 0 { DONE } else { NO })
+    answer.verified(&kind, &found)?;
+    Ok(if found.is_equal() { DONE } else { NO })
 }

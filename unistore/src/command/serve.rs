@@ -1,24 +1,29 @@
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use apiserver::{HealthCheck, Server, ServerConfig};
 use dualwriter::{DualWriter, Side};
+use resource::{OsRandom, TokenKey};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use storage_core::{Durability, StorageBackend, SystemClock};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use unistore::{Layers, retention};
 
+use crate::authority::Authority;
 use crate::cli::ServeArguments;
 use crate::config_file::ConfigFile;
 use crate::data_dir::DataDir;
 use crate::health::{Need, StoreProbe};
 use crate::identity::{Identity, KUBECONFIG};
 use crate::metrics::Metrics;
+use crate::migration::{self, Migrations};
 use crate::open::open;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::unified_storage::kinds;
 
 /// The exit code of a server that a second signal ended at once, as shells have it.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -84,7 +89,18 @@ async fn bind(
     let objects = unistore::objects(layers.store())
         .await
         .context("cannot prepare the store")?;
+    let mut elsewhere = BTreeMap::new();
+    if let Some(dual_writer) = layers.dual_writer() {
+        let dual_writer = Arc::clone(dual_writer);
+        let migrations = Migrations::new(dual_writer, kinds(), shutdown.clone()).await?;
+        let token_key = TokenKey::load_or_create(&layers.store(), &OsRandom).await?;
+        let shown = migrations.objects(objects.kinds(), token_key)?;
+        elsewhere.insert(migration::GROUP.to_owned(), shown);
+        tasks.spawn(migrations.run());
+    }
     let config = ServerConfig {
+        elsewhere,
+        authorizer: Arc::new(Authority),
         tls: Some(identity.tls.clone()),
         authentication: identity.authentication.clone(),
         metrics: Some(metrics.renderer()),

@@ -51,6 +51,28 @@ current-context: unistore
     }
 }
 
+/// What a kubeconfig says.
+pub(crate) struct Known {
+    pub(crate) server: String,
+    /// In PEM form.
+    pub(crate) trusted: Vec<u8>,
+    pub(crate) token: String,
+}
+
+/// Reads a kubeconfig that a server wrote.
+pub(crate) fn read(text: &str) -> Option<Known> {
+    let entry = |name: &str| {
+        let mut lines = text.lines().map(str::trim);
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    let trusted = STANDARD.decode(entry("certificate-authority-data")?).ok()?;
+    Some(Known {
+        server: entry("server")?.to_owned(),
+        trusted,
+        token: entry("token")?.to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +86,13 @@ mod tests {
         };
         let text = entries("https://127.0.0.1:1").render();
         assert!(entries("https://127.0.0.1:1").are_in(&text));
+        let known = read(&text).unwrap();
+        assert_eq!(known.server, "https://127.0.0.1:1");
+        assert_eq!(
+            (known.trusted.as_slice(), &*known.token),
+            (&b"PEM"[..], "t")
+        );
+        assert!(read("server: x").is_none());
         assert!(!entries("https://127.0.0.1:11").are_in(&text));
         let edited = text.replace("namespace: default", "namespace: org-1");
         assert!(entries("https://127.0.0.1:1").are_in(&edited));

@@ -156,7 +156,7 @@ fn history(kubectl: &Kubectl, name: &str) -> Vec<u64> {
 }
 
 /// Creates all dashboards with one command and returns what each holds.
-fn create_all(kubectl: &Kubectl, folder: &Path) -> BTreeMap<String, Value> {
+pub(crate) fn create_all(kubectl: &Kubectl, folder: &Path) -> BTreeMap<String, Value> {
     let manifests = folder.join("manifests");
     std::fs::create_dir_all(&manifests).unwrap();
     let mut originals = BTreeMap::new();
@@ -199,7 +199,7 @@ fn files() -> Vec<PathBuf> {
         .collect()
 }
 
-fn assert_same(kubectl: &Kubectl, expected: &BTreeMap<String, Value>) {
+pub(crate) fn assert_same(kubectl: &Kubectl, expected: &BTreeMap<String, Value>) {
     let list = kubectl.json(&["get", "dashboards", "-o", "json"]);
     let items = list["items"].as_array().unwrap();
     assert_eq!(items.len(), expected.len());

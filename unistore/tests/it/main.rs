@@ -13,4 +13,5 @@ mod retention;
 mod dashboards;
 mod kube_client;
 mod lifecycle;
+mod migration;
 mod walkthrough;

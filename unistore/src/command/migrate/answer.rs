@@ -1,10 +1,10 @@
 use anyhow::Result;
-use dualwriter::{Difference, Kind, Refusal, SyncReport, Transition, Unequal, VerifyReport};
+use dualwriter::{Kind, Transition};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::Output;
-use crate::migration::{self, Migration, MigrationStatus};
+use crate::migration::{Differing, Migration, MigrationStatus, Refused, Synced, Verified};
 
 /// Tells what was found or done, on standard output.
 pub(super) struct Answer(Output);
@@ -31,25 +31,30 @@ impl Answer {
         self.say(|| paragraph(status), status)
     }
 
-    pub(super) fn synced(&self, kind: &Kind, report: &SyncReport) -> Result<()> {
+    pub(super) fn synced(&self, kind: &Kind, done: &Synced) -> Result<()> {
         let text = || {
-            let SyncReport {
+            let Synced {
+                direction,
+                passes,
                 compared,
                 repaired,
                 failed,
-                passes,
-                ..
-            } = report;
-            let end = if report.complete {
+                complete,
+            } = done;
+            let passes = match passes {
+                1 => "1 pass".to_owned(),
+                passes => format!("{passes} passes"),
+            };
+            let end = if *complete {
                 "both stores are equal".to_owned()
             } else {
                 format!("{failed} could not be settled: run it again")
             };
             format!(
-                "{kind}: compared {compared} objects in {passes} passes, repaired {repaired}; {end}"
+                "{kind}, {direction}: compared {compared} objects in {passes}, repaired {repaired}; {end}"
             )
         };
-        self.say(text, report)
+        self.say(text, done)
     }
 
     pub(super) fn changed(&self, kind: &Kind, transition: Transition) -> Result<()> {
@@ -65,57 +70,52 @@ impl Answer {
         self.say(text, &value)
     }
 
-    pub(super) fn refused(&self, kind: &Kind, refusal: &Refusal) -> Result<()> {
-        let refused = json!({"name": kind.to_string(), "refused": {
-            "from": refusal.from, "to": refusal.to,
-            "gate": migration::name(refusal.gate), "how": refusal.how}});
-        self.say(|| format!("{kind}: {refusal}"), &refused)
+    pub(super) fn refused(&self, kind: &Kind, refused: &Refused) -> Result<()> {
+        let Refused {
+            from,
+            to,
+            gate,
+            how,
+        } = refused;
+        let text =
+            || format!("{kind}: mode {from} to {to} is refused, the {gate} gate is shut: {how}");
+        self.say(text, &json!({"name": kind.to_string(), "refused": refused}))
     }
 
-    /// Prints a difference as soon as it is found; for programs they come together.
-    pub(super) fn difference(&self, difference: &Difference) {
+    /// Prints a difference as soon as it is known; for programs they come together.
+    pub(super) fn differing(&self, differing: &Differing) {
         match self.0 {
-            Output::Text => println!("{}", sentence(difference)),
+            Output::Text => println!("{}", sentence(differing)),
             Output::Json => {}
         }
     }
 
-    pub(super) fn verified(
-        &self,
-        kind: &Kind,
-        report: &VerifyReport,
-        found: &[Difference],
-    ) -> Result<()> {
+    pub(super) fn verified(&self, kind: &Kind, found: &Verified) -> Result<()> {
         let text = || {
-            let VerifyReport {
+            let Verified {
                 compared,
-                differences,
+                differing,
                 repaired,
-            } = report;
+                ..
+            } = found;
             format!(
-                "{kind}: compared {compared} objects, {differences} differ, {repaired} were repaired"
+                "{kind}: compared {compared} objects, {differing} differ, {repaired} of them are repaired"
             )
         };
-        let value = json!({"compared": report.compared, "repaired": report.repaired,
-            "differences": found});
-        self.say(text, &value)
+        self.say(text, found)
     }
 }
 
-fn sentence(difference: &Difference) -> String {
-    let what = match &difference.what {
-        Unequal::MissingInLegacy => "is missing in legacy".to_owned(),
-        Unequal::MissingInUnified => "is missing in unified".to_owned(),
-        Unequal::Value { paths } if paths.is_empty() => "has two values".to_owned(),
-        Unequal::Value { paths } => format!("differs in {}", paths.join(", ")),
-        Unequal::Origin => "was written at another time or by another request".to_owned(),
+fn sentence(differing: &Differing) -> String {
+    let what = match differing.what.as_str() {
+        "missingInLegacy" => "is missing in legacy".to_owned(),
+        "missingInUnified" => "is missing in unified".to_owned(),
+        "origin" => "was written at another time or by another request".to_owned(),
+        _ if differing.paths.is_empty() => "has two values".to_owned(),
+        _ => format!("differs in {}", differing.paths.join(", ")),
     };
-    let repaired = if difference.repaired {
-        ", repaired"
-    } else {
-        ""
-    };
-    format!("{} {what}{repaired}", difference.key)
+    let repaired = if differing.repaired { ", repaired" } else { "" };
+    format!("{} {what}{repaired}", differing.key)
 }
 
 fn table(statuses: &[Migration]) -> String {

@@ -1,5 +1,4 @@
 use anyhow::Result;
-use dualwriter::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How far a walk over both stores is, on standard error if that is a terminal.
@@ -9,16 +8,18 @@ impl Bar {
     pub(super) fn new(what: &'static str) -> Result<Self> {
         let template = "{msg} {bar:40} {human_pos} of {human_len} objects, {per_sec}, {eta} left";
         let style = ProgressStyle::with_template(template)?;
-        Ok(Self(
-            ProgressBar::no_length()
-                .with_style(style)
-                .with_message(what),
-        ))
+        let bar = ProgressBar::no_length().with_style(style);
+        Ok(Self(bar.with_message(what)))
     }
 
-    pub(super) fn show(&self, progress: Progress) {
-        self.0.set_length(progress.total.max(progress.compared));
-        self.0.set_position(progress.compared);
+    pub(super) fn show(&self, done: u64, total: u64) {
+        self.0.set_length(total.max(done));
+        self.0.set_position(done);
+    }
+
+    /// Prints something without the bar in between.
+    pub(super) fn aside(&self, print: impl FnOnce()) {
+        self.0.suspend(print);
     }
 }
 

@@ -1,14 +1,12 @@
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use dualwriter::{
-    DataSync, Difference, DualWriter, Forced, Kind, Mode, Refusal, Repair, SyncReport, Transition,
-    TransitionError, VerifyReport,
+    DataSync, Difference, DualWriter, Forced, Kind, Mode, Progress, Repair, Transition,
+    TransitionError,
 };
-use unistore::Layers;
+use unistore::{Layers, StoreUrl};
 
 use super::bar::Bar;
-use crate::cli::{StoresArguments, UnifiedStorageArguments};
-use crate::config_file::ConfigFile;
-use crate::migration::Migration;
+use crate::migration::{Differing, Migration, Refused, Synced, Verified};
 use crate::open::open;
 use crate::settings::Legacy;
 use crate::unified_storage::kinds;
@@ -19,16 +17,13 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    pub(super) async fn open(arguments: StoresArguments, file: &ConfigFile) -> Result<Self> {
-        let store = file.or(arguments.store, "storage", "store")?;
-        let sync = UnifiedStorageArguments::default();
-        let legacy = Legacy::new(arguments.legacy, sync, file)?;
-        let (Some(store), Some(mut legacy)) = (store, legacy) else {
-            bail!("name both stores, with --legacy and --store");
-        };
+    pub(super) async fn open(store: &StoreUrl, mut legacy: Legacy) -> Result<Self> {
         // What it is asked for is all that this process does.
         legacy.config.data_sync = DataSync::Disabled;
-        let layers = open(&store, Some(&legacy)).await?;
+        let layers = open(store, Some(&legacy)).await.context(
+            "cannot work on the stores (where a server has them for itself, ask it: name its \
+             --data-dir)",
+        )?;
         Ok(Self { layers })
     }
 
@@ -53,41 +48,43 @@ impl Stores {
         Ok(self.dual_writer()?.status(kind).await?.into())
     }
 
-    pub(super) async fn mode(&self, kind: &Kind) -> Result<Mode> {
-        Ok(Mode::from_number(self.status(kind).await?.status.mode)?)
-    }
-
-    pub(super) async fn sync(&self, kind: &Kind) -> Result<SyncReport> {
-        let bar = Bar::new("syncing")?;
-        let dual_writer = self.dual_writer()?;
-        let mut show = |progress| bar.show(progress);
-        Ok(dual_writer.sync(kind, &mut show).await?)
-    }
-
     pub(super) async fn set_mode(
         &self,
         kind: &Kind,
         to: Mode,
         forced: Forced,
-    ) -> Result<Result<Transition, Refusal>> {
+    ) -> Result<Result<Transition, Refused>> {
         match self.dual_writer()?.set_mode(kind, to, forced).await {
             Ok(transition) => Ok(Ok(transition)),
-            Err(TransitionError::Refused(refusal)) => Ok(Err(refusal)),
+            Err(TransitionError::Refused(refusal)) => Ok(Err(refusal.into())),
             Err(TransitionError::Storage(error)) => Err(error.into()),
         }
+    }
+
+    pub(super) async fn sync(&self, kind: &Kind) -> Result<Synced> {
+        let bar = Bar::new("syncing")?;
+        let mut show = |now: Progress| bar.show(now.compared, now.total);
+        Ok(self.dual_writer()?.sync(kind, &mut show).await?.into())
     }
 
     pub(super) async fn verify(
         &self,
         kind: &Kind,
         repair: Repair,
-        mut on_difference: impl FnMut(Difference) + Send,
-    ) -> Result<VerifyReport> {
+        mut on_difference: impl FnMut(&Differing) + Send,
+    ) -> Result<Verified> {
         let bar = Bar::new("comparing")?;
+        let mut found = Vec::new();
+        let mut keep = |difference: Difference| {
+            let differing = Differing::from(difference);
+            bar.aside(|| on_difference(&differing));
+            found.push(differing);
+        };
+        let mut show = |now: Progress| bar.show(now.compared, now.total);
         let dual_writer = self.dual_writer()?;
-        let mut show = |progress| bar.show(progress);
-        Ok(dual_writer
-            .verify(kind, repair, &mut on_difference, &mut show)
-            .await?)
+        let report = dual_writer
+            .verify(kind, repair, &mut keep, &mut show)
+            .await?;
+        Ok(Verified::new(report, found))
     }
 }

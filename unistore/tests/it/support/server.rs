@@ -111,11 +111,15 @@ impl Server {
     }
 
     /// Stops it the friendly way; it must end well.
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(mut self) {
+        self.stop_in_place();
+    }
+
+    /// The same, for whoever keeps the value.
+    pub(crate) fn stop_in_place(&mut self) {
         self.signal(Signal::TERM);
-        let data = self.data.clone();
-        let status = self.wait();
-        let log = std::fs::read_to_string(data.join("test.log")).unwrap();
+        let status = self.child.wait().unwrap();
+        let log = std::fs::read_to_string(self.data.join("test.log")).unwrap();
         assert!(status.success(), "{status}\n{log}");
     }
 }

@@ -1,0 +1,176 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use apiserver::Response;
+use dualwriter::{Forced, Kind, Mode, Repair, Transition};
+use serde_json::{Value, json};
+
+use super::bar::Bar;
+use crate::identity;
+use crate::migration::{
+    Differing, Migration, MigrationObject, MigrationStatus, Refused, Synced, Task, Verified, Work,
+    WorkState, path,
+};
+use crate::settings::DATA_DIR;
+use crate::unified_storage::kinds;
+
+/// How often a server is asked how far it is.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The code of an answer to an order that the state of things does not allow.
+const CONFLICT: u16 = 409;
+
+/// A server that is asked through its API.
+pub(super) struct Server {
+    client: apiserver::Client,
+}
+
+impl Server {
+    /// Finds the server of a data directory.
+    pub(super) fn find(data_dir: Option<PathBuf>) -> Result<Self> {
+        let data_dir = data_dir.unwrap_or_else(|| DATA_DIR.into());
+        Ok(Self {
+            client: client(&data_dir).with_context(|| {
+                format!(
+                    "no server has {} as its data directory; name it with --data-dir, or both \
+                     stores with --legacy and --store",
+                    data_dir.display()
+                )
+            })?,
+        })
+    }
+
+    pub(super) async fn statuses(&self) -> Result<Vec<Migration>> {
+        let mut statuses = Vec::new();
+        for kind in kinds() {
+            statuses.push(self.status(&kind).await?);
+        }
+        Ok(statuses)
+    }
+
+    pub(super) async fn status(&self, kind: &Kind) -> Result<Migration> {
+        let response = self.client.get(&path(kind)).await?;
+        let mut status = shown(kind, &read(&response)?)?;
+        // Both are for those who know nothing but the object.
+        status.conditions.clear();
+        status.work = None;
+        let name = kind.to_string();
+        Ok(Migration { name, status })
+    }
+
+    pub(super) async fn set_mode(
+        &self,
+        kind: &Kind,
+        to: Mode,
+        forced: Forced,
+    ) -> Result<Result<Transition, Refused>> {
+        let before = self.status(kind).await?.status;
+        let mut spec = json!({"mode": to.number()});
+        match forced {
+            Forced::No => {}
+            Forced::SkipSync => spec["skipSync"] = true.into(),
+            Forced::AcceptLoss => spec["acceptLoss"] = true.into(),
+        }
+        let response = self.patch(kind, &spec).await?;
+        if response.code == CONFLICT {
+            let now = self.status(kind).await?.status;
+            let shut = now.gates.iter().find(|gate| gate.mode == to.number());
+            if let Some(gate) = shut.filter(|gate| !gate.open) {
+                return Ok(Err(Refused {
+                    from: now.mode,
+                    to: to.number(),
+                    gate: gate.gate.clone().unwrap_or_default(),
+                    how: gate.how.clone().unwrap_or_default(),
+                }));
+            }
+        }
+        read(&response)?;
+        let from = Mode::from_number(before.mode)?;
+        Ok(Ok(Transition { from, to }))
+    }
+
+    pub(super) async fn sync(&self, kind: &Kind) -> Result<Synced> {
+        let bar = Bar::new("syncing")?;
+        let done = self.work(kind, Task::Sync, "syncRequest", &bar).await?;
+        done.synced.context("the server does not say what it did")
+    }
+
+    pub(super) async fn verify(
+        &self,
+        kind: &Kind,
+        repair: Repair,
+        mut on_difference: impl FnMut(&Differing) + Send,
+    ) -> Result<Verified> {
+        let bar = Bar::new("comparing")?;
+        let (task, field) = match repair {
+            Repair::No => (Task::Verify, "verifyRequest"),
+            Repair::Yes => (Task::Repair, "repairRequest"),
+        };
+        let found = self.work(kind, task, field, &bar).await?.verified;
+        let found = found.context("the server does not say what it found")?;
+        bar.aside(|| found.differences.iter().for_each(&mut on_difference));
+        Ok(found)
+    }
+
+    /// Asks for work and waits for its end.
+    async fn work(&self, kind: &Kind, task: Task, field: &str, bar: &Bar) -> Result<Work> {
+        let request = request()?;
+        let mut spec = json!({});
+        spec[field] = request.as_str().into();
+        read(&self.patch(kind, &spec).await?)?;
+        loop {
+            let object = read(&self.client.get(&path(kind)).await?)?;
+            let ours = |work: &Work| work.task == task && work.request == request;
+            let Some(work) = shown(kind, &object)?.work.filter(ours) else {
+                bail!("the server has forgotten what it was asked for: it may have been restarted");
+            };
+            bar.show(work.compared, work.total);
+            match work.state {
+                WorkState::Running => tokio::time::sleep(POLL_INTERVAL).await,
+                WorkState::Complete | WorkState::Incomplete => return Ok(work),
+                WorkState::Failed => bail!("{}", work.message),
+            }
+        }
+    }
+
+    async fn patch(&self, kind: &Kind, spec: &Value) -> Result<Response> {
+        let patch = json!({"spec": spec}).to_string();
+        Ok(self.client.merge_patch(&path(kind), patch).await?)
+    }
+}
+
+fn client(data_dir: &Path) -> Result<apiserver::Client> {
+    let file = data_dir.join(identity::KUBECONFIG);
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    let known = identity::read_kubeconfig(&text)
+        .with_context(|| format!("{} is not as the server wrote it", file.display()))?;
+    let client = apiserver::Client::new(&known.server, &known.trusted, &known.token)?;
+    Ok(client)
+}
+
+/// Takes the object out of an answer, or the reason why there is none.
+fn read(response: &Response) -> Result<MigrationObject> {
+    match response.code {
+        200 | 201 => Ok(MigrationObject::read(&response.body)?),
+        404 => bail!("the server has one store only: start it with --legacy"),
+        code => {
+            let status: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+            let message = status["message"].as_str().unwrap_or("no reason was given");
+            bail!("the server refuses ({code}): {message}")
+        }
+    }
+}
+
+fn shown(kind: &Kind, object: &MigrationObject) -> Result<MigrationStatus> {
+    let status = object.status.clone();
+    status.with_context(|| format!("the server does not say how {kind} stands"))
+}
+
+/// Returns a text that nobody used before.
+fn request() -> Result<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).context("no randomness from the system")?;
+    Ok(format!("migrate-{:016x}", u64::from_le_bytes(bytes)))
+}
