@@ -289,6 +289,10 @@ impl Inner {
             ),
             (None, _) => {
                 let record = self.deletion(from, object).await?;
+                if record.is_none() && self.store(from).get(object, None).await?.is_some() {
+                    // Created again since it was read.
+                    return Ok((Transaction::default(), Copied::Busy));
+                }
                 let value = record.as_ref().map(|record| record.value.clone());
                 let value = value.or(target.map(|target| target.value.clone()));
                 (

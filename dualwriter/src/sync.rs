@@ -20,8 +20,11 @@ const COPY_BATCH: usize = 100;
 const PASSES_MAX: u32 = 5;
 /// How often a busy object is tried again.
 const BUSY_ATTEMPTS: usize = 5;
-/// How long the right to sync is held without being renewed.
-const LEASE: Duration = Duration::from_secs(60);
+/// How long the right to sync is held without being renewed: so long waits whoever goes on after a
+/// process that was killed.
+const LEASE: Duration = Duration::from_secs(15);
+/// The right is renewed when it is this old.
+const LEASE_AGE: Duration = Duration::from_secs(5);
 
 /// How far a sync or a verification is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +73,7 @@ fn as_text<S: serde::Serializer>(direction: &Direction, s: S) -> Result<S::Ok, S
 struct SyncLease {
     key: ResourceKey,
     revision: Revision,
+    renewed: Instant,
 }
 
 impl Inner {
@@ -185,6 +189,9 @@ impl Inner {
             }
             for batch in differing.chunks(COPY_BATCH) {
                 self.settle_batch(view, direction, batch, pass).await?;
+                if lease.renewed.elapsed() > LEASE_AGE {
+                    self.renew_lease(lease).await?;
+                }
             }
             pass.after = stretch
                 .end
@@ -407,12 +414,17 @@ impl Inner {
         }
         let unchanged = crate::read::unchanged(stored.as_ref());
         let revision = self.put_lease(&key, unchanged, LEASE).await?;
-        Ok(SyncLease { key, revision })
+        Ok(SyncLease {
+            key,
+            revision,
+            renewed: Instant::now(),
+        })
     }
 
     async fn renew_lease(&self, lease: &mut SyncLease) -> Result<()> {
         let held = Precondition::Revision(lease.revision);
         lease.revision = self.put_lease(&lease.key, held, LEASE).await?;
+        lease.renewed = Instant::now();
         Ok(())
     }
 

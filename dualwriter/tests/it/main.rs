@@ -3,6 +3,7 @@
 
 mod cells;
 mod conformance;
+mod copying;
 mod process;
 mod rig;
 mod table;
