@@ -29,6 +29,17 @@ pub(crate) struct Cast {
     pub(crate) seed: u64,
 }
 
+impl Cast {
+    /// Returns the names of all objects.
+    pub(crate) fn names(&self) -> Vec<String> {
+        (0..self.objects).map(|object| self.name(object)).collect()
+    }
+
+    fn name(&self, object: usize) -> String {
+        format!("{}{object:03}", self.prefix)
+    }
+}
+
 impl Actors {
     /// Lets them act, evenly spread over the processes.
     pub(crate) async fn start(
@@ -83,7 +94,7 @@ impl Actor {
     /// Looks at an object and then writes it as it saw it.
     async fn act(&mut self) {
         let object = self.dice.roll(self.cast.objects);
-        let name = format!("{}{object:03}", self.cast.prefix);
+        let name = self.cast.name(object);
         let at = self.process().await;
         let Some(seen) = read(&self.record, &self.apis[at], at, &name).await else {
             tokio::time::sleep(BACKOFF).await;

@@ -14,7 +14,6 @@ use storage_core::{
 };
 
 use crate::actor::marker_of;
-use crate::follow::Segment;
 use crate::record::{Ask, Attempt, Marker, Told, key};
 
 /// States that the search for an order looks at before it gives up.
@@ -23,8 +22,8 @@ const STATES_MAX: usize = 4_000_000;
 /// Everything that a store ever held of the playlists.
 #[derive(Debug)]
 pub(crate) struct History {
-    store: String,
-    records: Vec<Stored>,
+    pub(crate) store: String,
+    pub(crate) records: Vec<Stored>,
 }
 
 impl History {
@@ -49,7 +48,17 @@ impl History {
         }
     }
 
-    fn in_commit_order(&self) -> Vec<&Stored> {
+    /// Returns that of the objects whose names begin so.
+    pub(crate) fn of(&self, prefix: &str) -> Self {
+        let records = self.records.iter();
+        let records = records.filter(|stored| stored.key.name().starts_with(prefix));
+        Self {
+            store: self.store.clone(),
+            records: records.cloned().collect(),
+        }
+    }
+
+    pub(crate) fn in_commit_order(&self) -> Vec<&Stored> {
         let mut records: Vec<&Stored> = self.records.iter().collect();
         records.sort_by_key(|stored| stored.revision);
         records
@@ -309,74 +318,33 @@ fn operation(attempt: &Attempt, switches: &[Switch]) -> Operation {
     }
 }
 
-/// Returns what a watcher missed, saw twice or out of order: each segment must be what one of the
-/// stores holds, all of it.
-pub(crate) fn unseen(segments: &[Segment], histories: &[&History]) -> Vec<String> {
-    let mut found = Vec::new();
-    for (number, segment) in segments.iter().enumerate() {
-        let wrong: Vec<String> = histories
-            .iter()
-            .map_while(|history| differs(segment, history))
-            .collect();
-        if wrong.len() == histories.len() {
-            let (start, end) = (segment.start, segment.end);
-            found.push(format!("segment {number} from {start} to {end}: {wrong:?}"));
+/// Tells everything that happened to an object, for people who look for a cause.
+pub(crate) fn timeline(name: &str, attempts: &[Attempt], histories: &[&History]) -> String {
+    let mut lines = vec![format!("{name}:")];
+    for history in histories {
+        lines.push(format!("  {}", history.store));
+        for stored in history.records.iter().filter(|s| s.key.name() == name) {
+            let (revision, kind) = (stored.revision, stored.kind);
+            lines.push(format!(
+                "    {revision:>6} {kind:?} {} by {}",
+                marker(stored),
+                stored.operation
+            ));
         }
     }
-    found
+    let mut attempts: Vec<_> = attempts.iter().filter(|a| a.name == name).collect();
+    attempts.sort_by_key(|attempt| attempt.call);
+    for attempt in attempts {
+        let (call, answered) = (attempt.call, attempt.answered);
+        lines.push(format!(
+            "  {call}..{answered} process {}: {:?} -> {:?}",
+            attempt.process, attempt.ask, attempt.told
+        ));
+    }
+    lines.join("\n")
 }
 
-/// Returns in what a segment is not what the store holds.
-fn differs(segment: &Segment, history: &History) -> Option<String> {
-    let records = history.in_commit_order();
-    let mut state = BTreeMap::new();
-    for stored in records.iter().filter(|s| s.revision.get() <= segment.start) {
-        let name = stored.key.name().to_owned();
-        match stored.kind {
-            ChangeKind::Deleted => state.remove(&name),
-            ChangeKind::Created | ChangeKind::Updated => {
-                state.insert(name, (stored.revision.get(), marker(stored)))
-            }
-        };
-    }
-    let store = &history.store;
-    if state != segment.listed {
-        let all = state.iter().chain(&segment.listed);
-        let one_sided = all.filter(|(name, at)| {
-            state.get(*name) != Some(at) || segment.listed.get(*name) != Some(at)
-        });
-        let one_sided: Vec<_> = one_sided.take(4).collect();
-        return Some(format!("{store} held another list: {one_sided:?}"));
-    }
-    let range = segment.start + 1..=segment.end;
-    let expected: Vec<_> = records
-        .iter()
-        .filter(|stored| range.contains(&stored.revision.get()))
-        .map(|stored| {
-            let name = stored.key.name();
-            (stored.kind, name, stored.revision.get(), marker(stored))
-        })
-        .collect();
-    let seen: Vec<_> = segment
-        .events
-        .iter()
-        .map(|event| {
-            (
-                event.change,
-                event.name.as_str(),
-                event.version,
-                event.marker,
-            )
-        })
-        .collect();
-    let first = (0..expected.len().max(seen.len())).find(|at| expected.get(*at) != seen.get(*at));
-    first.map(|at| {
-        let (expected, seen) = (expected.get(at), seen.get(at));
-        format!("event {at} is {seen:?}, {store} has {expected:?}")
-    })
-}
-
-fn marker(stored: &Stored) -> Marker {
+pub(crate) fn marker(stored: &Stored) -> Marker {
     marker_of(&serde_json::from_slice(&stored.value).unwrap())
 }
 

@@ -45,15 +45,15 @@ enum Ended {
 }
 
 /// Watches all playlists through one process, across its restarts, until an object has come.
-pub(crate) async fn follow(process: Arc<Process>, last: &'static str) -> Vec<Segment> {
+pub(crate) async fn follow(process: Arc<Process>, last: String) -> Vec<Segment> {
     let api = process.playlists().await;
     let mut segments = Vec::new();
     loop {
         let mut segment = list(&process, &api).await;
-        let ended = if segment.listed.contains_key(last) {
+        let ended = if segment.listed.contains_key(&last) {
             Ended::Last
         } else {
-            watch(&process, &api, &mut segment, last).await
+            watch(&process, &api, &mut segment, &last).await
         };
         segments.push(segment);
         match ended {

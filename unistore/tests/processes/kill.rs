@@ -8,13 +8,14 @@ use conformance::traffic::Dice;
 use tokio::time::{Instant, timeout};
 
 use crate::actor::{Actors, Cast, write};
-use crate::explain::{History, unexplained, unseen};
+use crate::explain::{History, unexplained};
 use crate::follow::follow;
 use crate::process::Process;
 use crate::record::{Ask, Record, Told};
 use crate::rounds::{PATIENCE, alone, number};
 use crate::support::server::succeed;
 use crate::support::stores::{Store, engines};
+use crate::unseen::unseen;
 
 const CLIENTS: usize = 8;
 const OBJECTS: usize = 24;
@@ -39,7 +40,7 @@ async fn killed_while_it_is_written_to(engine: &str) {
     let process = Arc::new(Process::start(&store.url, &keep_all));
     let processes = [Arc::clone(&process)];
     let record = Arc::new(Record::default());
-    let watcher = tokio::spawn(follow(Arc::clone(&process), LAST));
+    let watcher = tokio::spawn(follow(Arc::clone(&process), LAST.to_owned()));
     let rounds = number("UNISTORE_TEST_KILL_ROUNDS", ROUNDS);
     let mut dice = Dice::new(rounds as u64);
     let mut starts = Vec::new();

@@ -27,9 +27,12 @@ mod follow;
 mod process;
 mod record;
 mod rounds;
+mod unseen;
 
 mod kill;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod outage;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod race;
+#[cfg(all(feature = "postgres", feature = "mysql"))]
+mod walk;

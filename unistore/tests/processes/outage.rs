@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 use crate::actor::{Actors, Cast, write};
-use crate::explain::{History, unexplained, unseen};
+use crate::explain::{History, unexplained};
 use crate::follow::follow;
 use crate::process::Process;
 use crate::record::{Ask, Record, Told};
 use crate::rounds::{PATIENCE, alone, number};
 use crate::servers::{Kind, OwnServer};
 use crate::support::server::succeed;
+use crate::unseen::unseen;
 
 const CLIENTS: usize = 8;
 const OBJECTS: usize = 24;
@@ -44,7 +45,7 @@ async fn stopped_while_it_is_written_to(kind: Kind) {
     let process = Arc::new(Process::start(&database.url(), &keep_all));
     let processes = [Arc::clone(&process)];
     let record = Arc::new(Record::default());
-    let watcher = tokio::spawn(follow(Arc::clone(&process), LAST));
+    let watcher = tokio::spawn(follow(Arc::clone(&process), LAST.to_owned()));
     let rounds = number("UNISTORE_TEST_OUTAGE_ROUNDS", ROUNDS);
     let mut back_after = Vec::new();
     for round in 0..rounds {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::actor::{Actors, Cast, write};
-use crate::explain::{History, unexplained, unseen};
+use crate::explain::{History, unexplained};
 use crate::follow::{Segment, follow};
 use crate::process::Process;
 use crate::record::{Ask, Attempt, Record, Told};
 use crate::rounds::{PATIENCE, alone, number};
 use crate::support::stores::{Store, engines};
+use crate::unseen::unseen;
 
 const WRITERS_PER_PROCESS: usize = 8;
 const OBJECTS: usize = 50;
@@ -40,7 +41,7 @@ async fn race(engine: &str) {
     let record = Arc::new(Record::default());
     let watchers = processes
         .clone()
-        .map(|process| tokio::spawn(follow(process, LAST)));
+        .map(|process| tokio::spawn(follow(process, LAST.to_owned())));
     let cast = Cast {
         actors: WRITERS_PER_PROCESS * processes.len(),
         objects: OBJECTS,
