@@ -124,13 +124,15 @@ pub trait StorageBackend: fmt::Debug + Send + Sync + 'static {
     /// * Complete: every change of the scope in `(after, through]` is there, and none outside.
     ///   Nothing is ever added to that range later.
     /// * Whole revisions: an answer that is cut by a limit ends between two transactions.
-    /// * If a change of the scope follows `after`, the answer has at least one; `through` goes up
-    ///   to the newest revision when no limit cut the answer.
+    /// * If a change of the scope follows `after`, up to `head` as it was when the call came, the
+    ///   answer has at least one; `through` goes up to that `head` at least when no limit cut the
+    ///   answer. Commits of other processes are in it once `head` has reached them, maybe sooner.
     /// * Each change has the value before it; a deletion has its deletion record.
     ///
     /// # Errors
     /// `Invalid` by [`ChangesQuery::validate`]; `FutureRevision` if `after` is newer than the
-    /// store; `Expired` if a change after `after` may be gone.
+    /// store, never for a revision that a read showed, even if it is above `head`; `Expired` if a
+    /// change after `after` may be gone.
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes>;
 
     /// Drops a bounded part of what the policy does not keep.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use storage_core::{ChangesQuery, ErrorKind, ListQuery, Retention, Revision, Scope};
 
 use crate::check::Replay;
-use crate::step::{changes, compact, create, delete, get, keep_all, key, key_in, put, scope};
+use crate::step::{changes, compact, create, delete, get, head, keep_all, key, key_in, put, scope};
 use crate::traffic::{Traffic, at_once, follow, one_winner};
 use crate::{Backend, Fixture};
 
@@ -30,9 +30,7 @@ pub async fn two_handles_see_the_same_store(t: Fixture) {
             at
         );
         assert_eq!(reader.stats(&scope()).await.unwrap()[0].count, 1);
-        shows(reader, at).await;
-        let query = ChangesQuery::new(scope(), Revision::new(at.get() - 1));
-        assert_eq!(reader.changes(&query).await.unwrap().changes.len(), 1);
+        changes_follow_head(reader, at).await;
     }
     delete(&b, &key("a")).await;
     assert_eq!(get(&a, &key("a")).await, None);
@@ -83,6 +81,20 @@ pub async fn two_handles_have_one_order(t: Fixture) {
     for follower in followers {
         assert_eq!(follower.await.unwrap(), all);
     }
+}
+
+/// Changes reach the head that the handle shows, and further or not; a revision that a read has
+/// shown is one to go on from, whatever the head is.
+async fn changes_follow_head(store: &Backend, at: Revision) {
+    let last = ChangesQuery::new(scope(), Revision::new(at.get() - 1));
+    let known = head(store);
+    let early = store.changes(&last).await.unwrap();
+    assert!(early.through >= known);
+    assert_eq!(early.changes.len(), usize::from(early.through >= at));
+    let none_yet = store.changes(&ChangesQuery::new(scope(), at)).await;
+    assert_eq!(none_yet.unwrap().changes, []);
+    shows(store, at).await;
+    assert_eq!(store.changes(&last).await.unwrap().changes.len(), 1);
 }
 
 /// Waits until a handle has heard of a commit of another one, as `head` promises. A layer that

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use storage_core::{ErrorKind, ListQuery, Order, ResourceKey, Revision, Scope};
 
 use crate::Fixture;
@@ -38,18 +40,16 @@ pub async fn a_scope_lists_its_keys_and_no_others(t: Fixture) {
         put(&store, key, key.to_string()).await;
     }
     keys.sort();
-    let mut scopes = vec![Scope::All, Scope::group("unknown")];
-    for key in &keys {
-        scopes.push(Scope::group(key.group()));
-        scopes.push(Scope::resource(key.group(), key.resource()));
-        scopes.push(Scope::namespace(
-            key.group(),
-            key.resource(),
-            key.namespace(),
-        ));
-        scopes.push(Scope::Object(key.clone()));
-    }
-    scopes.dedup();
+    let of_keys = keys.iter().flat_map(|key| {
+        [
+            Scope::group(key.group()),
+            Scope::resource(key.group(), key.resource()),
+            Scope::namespace(key.group(), key.resource(), key.namespace()),
+            Scope::Object(key.clone()),
+        ]
+    });
+    let mut scopes: HashSet<_> = of_keys.collect();
+    scopes.extend([Scope::All, Scope::group("unknown")]);
     for scope in scopes {
         let expected: Vec<_> = keys.iter().filter(|key| scope.contains(key)).collect();
         for query in [
