@@ -204,7 +204,13 @@ impl<D: Driver> Shared<D> {
     async fn read_once<R: Read>(&self, read: &R) -> Attempt<R::Output> {
         let mut session = self.driver.acquire().await?;
         let result = read.run(&mut session, &self.statements).await;
-        if result.is_err() {
+        let is_usable = match &result {
+            Ok(_) => true,
+            // The snapshot may be open still.
+            Err(failure) if failure.is_answer() => session.end().await.is_ok(),
+            Err(_) => false,
+        };
+        if !is_usable {
             session.abandon().await;
         }
         result

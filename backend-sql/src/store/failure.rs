@@ -16,6 +16,12 @@ pub(crate) enum Failure {
 pub(crate) type Attempt<T> = Result<T, Failure>;
 
 impl Failure {
+    /// Tells whether nothing went wrong: what was asked for has an error as its answer.
+    pub(crate) fn is_answer(&self) -> bool {
+        matches!(self, Self::Refused(error)
+            if matches!(error.kind(), ErrorKind::Expired | ErrorKind::FutureRevision))
+    }
+
     /// Returns the error that a caller is told when nothing was written.
     pub(crate) fn into_error(self) -> Error {
         match self {

@@ -21,6 +21,8 @@ mod outage;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod proxy;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod refusals;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod servers;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod two_processes;

@@ -34,6 +34,7 @@ struct Wire {
     trap: Mutex<Option<Trap>>,
     is_down: watch::Sender<bool>,
     sent: AtomicU64,
+    connections: AtomicU64,
     cuts: AtomicU64,
 }
 
@@ -90,6 +91,11 @@ impl Proxy {
         self.wire.cuts.load(Ordering::SeqCst)
     }
 
+    /// Returns how many connections there were.
+    pub(crate) fn connections(&self) -> u64 {
+        self.wire.connections.load(Ordering::SeqCst)
+    }
+
     /// Returns how many pieces were sent to the server: about one per exchange.
     pub(crate) fn sent(&self) -> u64 {
         self.wire.sent.load(Ordering::SeqCst)
@@ -107,6 +113,7 @@ async fn accept(listener: TcpListener, server: String, wire: Arc<Wire>) {
     let mut connections = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.unwrap();
+        wire.connections.fetch_add(1, Ordering::SeqCst);
         if *wire.is_down.borrow() {
             continue;
         }

@@ -88,12 +88,12 @@ impl Harness for Sqlite {
     }
 }
 
-/// A store in a database of its own.
+/// A store in a schema of its own: a new database costs the server three hundred files.
 #[cfg(feature = "postgres")]
 #[derive(Debug)]
 pub(crate) struct Postgres {
     server: String,
-    database: String,
+    schema: String,
     created: OnceCell<()>,
 }
 
@@ -102,7 +102,7 @@ impl Default for Postgres {
     fn default() -> Self {
         Self {
             server: variable(POSTGRES_VARIABLE),
-            database: database_name(),
+            schema: new_name(),
             created: OnceCell::new(),
         }
     }
@@ -110,21 +110,17 @@ impl Default for Postgres {
 
 #[cfg(feature = "postgres")]
 impl Postgres {
-    /// Creates the database if it is not there.
+    /// Creates the schema if it is not there.
     pub(crate) async fn create(&self) {
-        self.created.get_or_init(|| self.create_now()).await;
+        let create = || self.run(format!("CREATE SCHEMA {}", self.schema));
+        self.created.get_or_init(create).await;
     }
 
-    async fn create_now(&self) {
-        let mut server = self.server().await;
-        let create = format!("CREATE DATABASE {}", self.database);
-        let create = sqlx::raw_sql(sqlx::AssertSqlSafe(create));
-        create.execute(&mut server).await.unwrap();
+    async fn run(&self, sql: String) {
+        let mut server = sqlx::PgConnection::connect(&self.server).await.unwrap();
+        let run = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        run.execute(&mut server).await.unwrap();
         server.close().await.unwrap();
-    }
-
-    async fn server(&self) -> sqlx::PgConnection {
-        sqlx::PgConnection::connect(&self.server).await.unwrap()
     }
 }
 
@@ -132,7 +128,10 @@ impl Postgres {
 #[async_trait]
 impl Store for Postgres {
     fn url(&self) -> String {
-        with_database(&self.server, &self.database)
+        let mut url = Url::parse(&self.server).unwrap();
+        url.query_pairs_mut()
+            .append_pair("options[search_path]", &self.schema);
+        url.into()
     }
 
     async fn sql(&self, sql: &str) {
@@ -157,10 +156,8 @@ impl Harness for Postgres {
     }
 
     async fn remove(&self) {
-        let mut server = self.server().await;
-        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
-        let drop = sqlx::raw_sql(sqlx::AssertSqlSafe(drop));
-        drop.execute(&mut server).await.unwrap();
+        self.run(format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema))
+            .await;
     }
 }
 
@@ -177,7 +174,7 @@ impl Default for Mysql {
     fn default() -> Self {
         Self {
             server: variable(MYSQL_VARIABLE),
-            database: database_name(),
+            database: new_name(),
         }
     }
 }
@@ -202,7 +199,9 @@ impl Mysql {
 #[async_trait]
 impl Store for Mysql {
     fn url(&self) -> String {
-        with_database(&self.server, &self.database)
+        let mut url = Url::parse(&self.server).unwrap();
+        url.set_path(&self.database);
+        url.into()
     }
 
     async fn sql(&self, sql: &str) {
@@ -263,14 +262,8 @@ pub(crate) fn variable(name: &str) -> String {
 }
 
 /// Returns a name that no other test uses.
-fn database_name() -> String {
+fn new_name() -> String {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     format!("unistore_test_{}_{number}", std::process::id())
-}
-
-fn with_database(server: &str, database: &str) -> String {
-    let mut url = Url::parse(server).unwrap();
-    url.set_path(database);
-    url.into()
 }
