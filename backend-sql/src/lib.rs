@@ -30,7 +30,7 @@ mod plans;
 
 #[cfg(feature = "mysql")]
 pub use mysql::MysqlBackend;
-pub use options::SqlOptions;
+pub use options::{SqlOptions, SqliteSync};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
 #[cfg(feature = "sqlite")]

@@ -7,6 +7,9 @@ pub struct SqlOptions {
     pub readers_max: usize,
     /// SQLite: most calls of `commit` and `compact` that wait for the writer; more wait outside.
     pub writer_queue_max: usize,
+    /// When a commit is on the disk.
+    #[doc(hidden)]
+    pub sqlite_sync: SqliteSync,
     /// Servers: most connections that are open at the same time, the one that commits and the one
     /// that listens included; four at least.
     pub connections_max: u32,
@@ -21,11 +24,23 @@ pub struct SqlOptions {
     pub poll_interval_max: Duration,
 }
 
+/// When a commit to SQLite is on the disk. Only tests may choose.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SqliteSync {
+    /// Before it is answered.
+    #[default]
+    Full,
+    /// Some time later, which loses data with the power.
+    Off,
+}
+
 impl Default for SqlOptions {
     fn default() -> Self {
         Self {
             readers_max: 4,
             writer_queue_max: 64,
+            sqlite_sync: SqliteSync::Full,
             connections_max: 16,
             acquire_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),

@@ -18,7 +18,8 @@
 //! what was declared, it is never skipped.
 //!
 //! [`ops`] and [`model`] replay random operations on a backend beside
-//! [`Memory`](storage_core::Memory); [`Faulty`] fails where it is told to.
+//! [`Memory`](storage_core::Memory); [`Faulty`] fails where it is told to. [`durability`] kills
+//! processes and cuts the power.
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
 mod faulty;
@@ -28,6 +29,7 @@ mod layered;
 mod suite;
 
 pub mod check;
+pub mod durability;
 pub mod linearizability;
 pub mod model;
 pub mod ops;

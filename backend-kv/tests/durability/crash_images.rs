@@ -6,15 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use backend_kv::{KvBackend, RedbEngine, RedbOptions};
+use conformance::durability::{Chance, Compacting, Dump, Report, Twin, Workload, number_from_env};
 use storage_core::ManualClock;
 use tokio::runtime::Builder;
 
-use crate::chance::Chance;
-use crate::dump::Dump;
 use crate::storage::{Disk, Event, Failing, Synced, Unsynced, image};
 use crate::store::check_clean;
-use crate::workload::{Twin, Workload};
-use crate::{Report, number_from_env};
 
 const IMAGES: u64 = 50_000;
 /// Steps of one recorded workload.
@@ -110,6 +107,7 @@ impl Recording {
         let workload = Workload {
             seed,
             value_bytes_max: 6000,
+            compacting: Compacting::StepByStep,
         };
         let disk = Disk::new(Vec::new(), Failing::Never);
         let clock = Arc::new(ManualClock::default());

@@ -5,16 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_kv::{KvBackend, RedbEngine, RedbOptions};
+use conformance::durability::{Chance, Compacting, Dump, Report, Twin, Workload};
 use futures::FutureExt;
 use storage_core::{Error, ErrorKind, ManualClock};
 use tokio::time::timeout;
 
-use crate::Report;
-use crate::chance::Chance;
-use crate::dump::Dump;
 use crate::storage::{Disk, Failing, Unsynced, image};
 use crate::store::check_clean;
-use crate::workload::{Twin, Workload};
 
 /// Steps before the scenario begins, and steps of the scenario.
 const STEPS_BEFORE: u64 = 20;
@@ -28,6 +25,7 @@ const OPTIONS: RedbOptions = RedbOptions {
 const WORKLOAD: Workload = Workload {
     seed: 77,
     value_bytes_max: 30_000,
+    compacting: Compacting::StepByStep,
 };
 
 pub(crate) async fn run() -> Result<Report, String> {

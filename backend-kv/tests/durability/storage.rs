@@ -4,9 +4,8 @@
 use std::io;
 use std::sync::Arc;
 
+use conformance::durability::Chance;
 use parking_lot::Mutex;
-
-use crate::chance::Chance;
 
 /// The part of a write that a disk does not tear.
 const SECTOR_BYTES: usize = 512;

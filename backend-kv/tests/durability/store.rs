@@ -1,27 +1,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use backend_kv::{
     CheckReport, KvBackend, KvEngine, RedbEngine, RedbOptions, SledEngine, SledOptions, SledSync,
 };
+use conformance::durability::{Compacting, Opened, Setting, Workload};
 use storage_core::{Clock, Result, StorageBackend};
-
-use crate::dump::Dump;
-use crate::workload::Twin;
 
 /// A setting of an engine that is put to the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Setting {
+pub(crate) enum Engine {
     Redb,
     Sled,
     /// sled as it is, known to lose data with the power.
     SledFlushOnly,
 }
 
-impl Setting {
-    pub(crate) const ALL: [Self; 3] = [Self::Redb, Self::Sled, Self::SledFlushOnly];
-
-    pub(crate) fn name(self) -> &'static str {
+#[async_trait]
+impl Setting for Engine {
+    fn name(&self) -> &'static str {
         match self {
             Self::Redb => "redb",
             Self::Sled => "sled",
@@ -29,71 +27,53 @@ impl Setting {
         }
     }
 
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|setting| setting.name() == name)
+    fn workload(&self, seed: u64) -> Workload {
+        Workload {
+            seed,
+            value_bytes_max: 120_000,
+            compacting: Compacting::StepByStep,
+        }
     }
 
-    pub(crate) fn open(self, folder: &Path, clock: Arc<dyn Clock>) -> Result<AnyStore> {
+    async fn open(&self, location: &str, clock: Arc<dyn Clock>) -> Result<Box<dyn Opened>> {
+        let folder = Path::new(location);
         match self {
             Self::Redb => {
                 let options = RedbOptions {
                     cache_bytes: 8 << 20,
                 };
                 let engine = RedbEngine::open(folder.join("store.redb"), &options)?;
-                Ok(AnyStore::Redb(KvBackend::open(engine, clock)?))
+                Ok(Box::new(Checked(KvBackend::open(engine, clock)?)))
             }
-            Self::Sled | Self::SledFlushOnly => {
-                let sync = if self == Self::Sled {
-                    SledSync::FlushAndSync
-                } else {
-                    SledSync::FlushOnly
-                };
-                let options = SledOptions {
-                    cache_bytes: 16 << 20,
-                    sync,
-                };
-                let engine = SledEngine::open(folder.join("store.sled"), &options)?;
-                Ok(AnyStore::Sled(KvBackend::open(engine, clock)?))
-            }
+            Self::Sled => open_sled(folder, SledSync::FlushAndSync, clock),
+            Self::SledFlushOnly => open_sled(folder, SledSync::FlushOnly, clock),
         }
     }
 }
 
-pub(crate) enum AnyStore {
-    Redb(KvBackend<RedbEngine>),
-    Sled(KvBackend<SledEngine>),
+fn open_sled(folder: &Path, sync: SledSync, clock: Arc<dyn Clock>) -> Result<Box<dyn Opened>> {
+    let options = SledOptions {
+        cache_bytes: 16 << 20,
+        sync,
+    };
+    let engine = SledEngine::open(folder.join("store.sled"), &options)?;
+    Ok(Box::new(Checked(KvBackend::open(engine, clock)?)))
 }
 
-impl AnyStore {
-    pub(crate) fn backend(&self) -> &dyn StorageBackend {
-        match self {
-            Self::Redb(store) => store,
-            Self::Sled(store) => store,
-        }
+struct Checked<E: KvEngine>(KvBackend<E>);
+
+#[async_trait]
+impl<E: KvEngine> Opened for Checked<E> {
+    fn backend(&self) -> &dyn StorageBackend {
+        &self.0
     }
 
-    async fn check(&self) -> Result<CheckReport> {
-        match self {
-            Self::Redb(store) => store.check().await,
-            Self::Sled(store) => store.check().await,
-        }
-    }
-
-    /// Verifies a recovered store: it agrees with itself, and with a state that was committed.
-    pub(crate) async fn verify(
-        &self,
-        twin: &mut Twin,
-        acknowledged: u64,
-        made_max: u64,
-    ) -> Result<(), String> {
-        clean(self.check().await)?;
-        let dump = Dump::of(self.backend()).await;
-        let dump = dump.map_err(|e| format!("the store cannot be read: {e:?}"))?;
-        twin.find(&dump, acknowledged, made_max).await
+    async fn check(&self) -> Result<(), String> {
+        check_clean(&self.0).await
     }
 }
 
-/// As [`AnyStore::verify`], for an engine that is no setting.
+/// Says what the check of a store finds first.
 pub(crate) async fn check_clean<E: KvEngine>(store: &KvBackend<E>) -> Result<(), String> {
     clean(store.check().await)
 }

@@ -6,10 +6,10 @@ use storage_core::{Error, ErrorKind, Result};
 
 use super::DIALECT;
 use super::session::{SqliteSession, failure, roll_back, run};
-use crate::SqlOptions;
 use crate::store::failure::Failure;
 use crate::store::schema;
 use crate::store::session::Session;
+use crate::{SqlOptions, SqliteSync};
 
 /// The oldest library that is sound: earlier ones may lose a write when the WAL is reset.
 const LIBRARY_VERSION_MIN: i32 = 3_051_003;
@@ -46,7 +46,7 @@ impl LockedFile {
         // Takes effect in a file that has no tables yet only.
         file.set("auto_vacuum", "INCREMENTAL")?;
         file.use_wal()?;
-        file.set("synchronous", "FULL")?;
+        file.set("synchronous", synchronous(options.sqlite_sync))?;
         file.set("journal_size_limit", WAL_BYTES_MAX)?;
         file.migrate()?;
         Ok(file)
@@ -95,6 +95,13 @@ impl LockedFile {
             roll_back(&self.connection);
         }
         migrated.map_err(Failure::into_error)
+    }
+}
+
+const fn synchronous(sync: SqliteSync) -> &'static str {
+    match sync {
+        SqliteSync::Full => "FULL",
+        SqliteSync::Off => "OFF",
     }
 }
 

@@ -1,4 +1,5 @@
 //! Servers that a test starts, stops at once and starts again.
+#![allow(dead_code, reason = "each test program uses its share of it")]
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -26,10 +27,11 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct OwnServer {
     kind: Kind,
-    folder: TempDir,
+    folder: PathBuf,
     port: u16,
     settings: Vec<&'static str>,
     process: Option<Child>,
+    _temporary: Option<TempDir>,
 }
 
 impl OwnServer {
@@ -37,35 +39,58 @@ impl OwnServer {
     pub(crate) async fn start(kind: Kind, settings: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         kind.initialise(folder.path());
+        let mut server = Self::start_in(kind, folder.path(), settings).await.unwrap();
+        server._temporary = Some(folder);
+        server
+    }
+
+    /// Starts a server on what [`Kind::initialise`] made in a folder.
+    pub(crate) async fn start_in(
+        kind: Kind,
+        folder: &Path,
+        settings: &[&'static str],
+    ) -> Result<Self, String> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut server = Self {
             kind,
-            folder,
+            folder: folder.into(),
             port: port.local_addr().unwrap().port(),
             settings: settings.to_vec(),
             process: None,
+            _temporary: None,
         };
         drop(port);
-        server.start_again().await;
-        server
+        server.try_start().await?;
+        Ok(server)
     }
 
     /// Starts it on its data, and returns when it takes connections.
     pub(crate) async fn start_again(&mut self) {
+        self.try_start().await.unwrap();
+    }
+
+    async fn try_start(&mut self) -> Result<(), String> {
         let started = self
             .kind
-            .command(self.folder.path(), self.port)
+            .command(&self.folder, self.port)
             .args(self.settings.iter())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        self.process = Some(started.unwrap());
+        let process = self.process.insert(started.unwrap());
         let deadline = Instant::now() + PATIENCE;
-        while !self.kind.answers(&self.url()).await {
-            assert!(Instant::now() < deadline, "{:?} does not answer", self.kind);
+        let url = self.kind.url(self.port);
+        while !self.kind.answers(&url).await {
+            if let Some(status) = process.try_wait().unwrap() {
+                return Err(format!("{:?} ended: {status}", self.kind));
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("{:?} does not answer", self.kind));
+            }
             sleep(Duration::from_millis(50)).await;
         }
+        Ok(())
     }
 
     /// Ends it without letting it finish anything.
@@ -73,19 +98,16 @@ impl OwnServer {
         let Some(mut process) = self.process.take() else {
             return;
         };
-        let pid = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
-        kill_process(pid, self.kind.signal()).unwrap();
-        process.wait().unwrap();
+        if process.try_wait().unwrap().is_none() {
+            let pid = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+            kill_process(pid, self.kind.signal()).unwrap();
+            process.wait().unwrap();
+        }
     }
 
     /// Returns the URL of a database that is there.
     pub(crate) fn url(&self) -> String {
-        match self.kind {
-            #[cfg(feature = "postgres")]
-            Kind::Postgres => format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
-            #[cfg(feature = "mysql")]
-            Kind::Mysql => format!("mysql://root@127.0.0.1:{}/mysql", self.port),
-        }
+        self.kind.url(self.port)
     }
 }
 
@@ -96,7 +118,17 @@ impl Drop for OwnServer {
 }
 
 impl Kind {
-    fn initialise(self, folder: &Path) {
+    fn url(self, port: u16) -> String {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+            #[cfg(feature = "mysql")]
+            Self::Mysql => format!("mysql://root@127.0.0.1:{port}/mysql"),
+        }
+    }
+
+    /// Makes the data of a server in a folder.
+    pub(crate) fn initialise(self, folder: &Path) {
         let output = match self {
             #[cfg(feature = "postgres")]
             Self::Postgres => {

@@ -1,6 +1,3 @@
-//! The writes of the proofs: step `n` is a function of the seed and `n`, so that a process that
-//! died can be replayed on [`Memory`] and both stores compared whole.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +6,32 @@ use storage_core::{
     StorageBackend, Timestamp, Transaction, Write,
 };
 
-use crate::chance::Chance;
-use crate::dump::Dump;
+use super::{Chance, Dump};
 
 /// Names per namespace: few, so that objects are updated, deleted and created again.
 const NAMES: u64 = 12;
 const NAMESPACES: [&str; 3] = ["", "default", "kube-system"];
 const RESOURCES: [&str; 2] = ["pods", "services"];
 
-/// What a store is asked to do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Workload {
-    pub(crate) seed: u64,
+/// What a store is asked to do. Step `n` is a function of the seed and `n`, so that a process that
+/// died can be replayed on [`Memory`] and both stores compared whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Gives another workload.
+    pub seed: u64,
     /// The longest values; every eighth is up to this long.
-    pub(crate) value_bytes_max: u64,
+    pub value_bytes_max: u64,
+    /// What the compactions do.
+    pub compacting: Compacting,
+}
+
+/// What the compactions of a workload do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compacting {
+    /// They take small steps and drop changes, history and trash, in the very order of [`Memory`].
+    StepByStep,
+    /// Each drops changes only, and all that it may: a store may do so in an order of its own.
+    ChangesOnly,
 }
 
 /// One call.
@@ -34,7 +43,10 @@ enum Step {
 
 impl Workload {
     /// Makes call number `step` and waits until it is answered.
-    pub(crate) async fn run(
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn run(
         &self,
         step: u64,
         store: &dyn StorageBackend,
@@ -50,7 +62,7 @@ impl Workload {
     fn step(&self, step: u64) -> Step {
         let mut chance = Chance::new(self.seed ^ (step << 20));
         if chance.one_in(10) {
-            return Step::Compact(policy(&mut chance));
+            return Step::Compact(self.policy(&mut chance));
         }
         let transactions = 1 + chance.below(4);
         Step::Commit(
@@ -105,6 +117,29 @@ impl Workload {
         let seed = chance.below(u64::MAX).to_le_bytes();
         seed.iter().copied().cycle().take(bytes).collect()
     }
+
+    /// Keeps the store small, so that hundreds of rounds compare it whole.
+    fn policy(&self, chance: &mut Chance) -> Retention {
+        match self.compacting {
+            // Often too little to finish.
+            Compacting::StepByStep => Retention {
+                changes_age_min: Duration::from_secs(chance.below(3)),
+                changes_age_max: Some(Duration::from_secs(40)),
+                changes_max: Some(30 + chance.below(60)),
+                history_per_object: Some(1 + chance.below(4) as usize),
+                trash_age_max: Some(Duration::from_secs(10 + chance.below(20))),
+                step_max: 1 + chance.below(300) as usize,
+            },
+            Compacting::ChangesOnly => Retention {
+                changes_age_min: Duration::ZERO,
+                changes_age_max: Some(Duration::from_secs(20 + chance.below(20))),
+                changes_max: None,
+                history_per_object: None,
+                trash_age_max: None,
+                ..Retention::default()
+            },
+        }
+    }
 }
 
 fn key(chance: &mut Chance) -> ResourceKey {
@@ -117,33 +152,23 @@ fn key(chance: &mut Chance) -> ResourceKey {
     ResourceKey::new("", resource, namespace, name).unwrap()
 }
 
-/// Keeps the store small, so that hundreds of rounds compare it whole; often too little to finish.
-fn policy(chance: &mut Chance) -> Retention {
-    Retention {
-        changes_age_min: Duration::from_secs(chance.below(3)),
-        changes_age_max: Some(Duration::from_secs(40)),
-        changes_max: Some(30 + chance.below(60)),
-        history_per_object: Some(1 + chance.below(4) as usize),
-        trash_age_max: Some(Duration::from_secs(10 + chance.below(20))),
-        step_max: 1 + chance.below(300) as usize,
-    }
-}
-
 fn time(step: u64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + step * 1000)
 }
 
 /// The specification, kept at the step that a store has reached.
-pub(crate) struct Twin {
+#[derive(Debug)]
+pub struct Twin {
     workload: Workload,
     memory: Memory,
     clock: Arc<ManualClock>,
-    /// Steps that were made.
-    pub(crate) steps: u64,
+    steps: u64,
 }
 
 impl Twin {
-    pub(crate) fn new(workload: Workload) -> Self {
+    /// Starts with an empty store.
+    #[must_use]
+    pub fn new(workload: Workload) -> Self {
         let clock = Arc::new(ManualClock::default());
         Self {
             workload,
@@ -153,7 +178,14 @@ impl Twin {
         }
     }
 
-    pub(crate) async fn advance_to(&mut self, steps: u64) {
+    /// Returns how many steps were made.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Makes steps until there are so many.
+    pub async fn advance_to(&mut self, steps: u64) {
         while self.steps < steps {
             let run = self.workload.run(self.steps, &self.memory, &self.clock);
             run.await.unwrap();
@@ -161,17 +193,23 @@ impl Twin {
         }
     }
 
-    pub(crate) fn workload(&self) -> Workload {
+    /// Returns what it is asked to do.
+    #[must_use]
+    pub const fn workload(&self) -> Workload {
         self.workload
     }
 
-    pub(crate) async fn dump(&self) -> Dump {
+    /// Returns all that the specification answers.
+    pub async fn dump(&self) -> Dump {
         Dump::of(&self.memory).await.unwrap()
     }
 
     /// Advances to the state that a recovered store has: at least the steps that were
     /// acknowledged, at most those that may have been made.
-    pub(crate) async fn find(
+    ///
+    /// # Errors
+    /// What was lost or torn.
+    pub async fn find(
         &mut self,
         found: &Dump,
         acknowledged: u64,

@@ -1,7 +1,4 @@
-//! The process that is killed: it makes step after step and says which ones were answered.
-
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,31 +8,34 @@ use std::time::Duration;
 use storage_core::ManualClock;
 use tokio::sync::mpsc;
 
-use crate::store::Setting;
-use crate::workload::Workload;
+use super::{Compacting, Setting, Workload};
 
 /// The first argument of this program when it is the writer.
-pub(crate) const COMMAND: &str = "--be-the-writer";
+pub(super) const COMMAND: &str = "--be-the-writer";
 /// Answers that the parent has not looked at, at most; it only waits for the first.
 const NEWS: usize = 1;
+/// What the number of a workload's compactions stands for on the command line.
+const COMPACTING: [Compacting; 2] = [Compacting::StepByStep, Compacting::ChangesOnly];
 
-/// Runs steps until the process ends: `COMMAND setting folder seed value_bytes_max first_step`.
-pub(crate) async fn main(arguments: &[String]) {
-    let [setting, folder, numbers @ ..] = arguments else {
-        panic!("the writer takes a setting, a folder and three numbers");
+/// Runs steps until the process ends, and says which ones were answered: the arguments are those
+/// that [`Writer::start`] gives.
+pub(super) async fn main(settings: &[&dyn Setting], arguments: &[String]) {
+    let [setting, location, numbers @ ..] = arguments else {
+        panic!("the writer takes a setting, a location and four numbers");
     };
     let numbers: Vec<u64> = numbers.iter().map(|n| n.parse().unwrap()).collect();
-    let [seed, value_bytes_max, first_step] = numbers[..] else {
-        panic!("the writer takes three numbers");
+    let [seed, value_bytes_max, compacting, first_step] = numbers[..] else {
+        panic!("the writer takes four numbers");
     };
     let workload = Workload {
         seed,
         value_bytes_max,
+        compacting: COMPACTING[compacting as usize],
     };
     let clock = Arc::new(ManualClock::default());
-    let setting = Setting::parse(setting).unwrap();
-    let store = setting.open(Path::new(folder), Arc::clone(&clock) as _);
-    let store = store.unwrap();
+    let setting = settings.iter().find(|known| known.name() == setting);
+    let store = setting.unwrap().open(location, Arc::clone(&clock) as _);
+    let store = store.await.unwrap();
     for step in first_step.. {
         let run = workload.run(step, store.backend(), &clock);
         if let Err(error) = run.await {
@@ -49,7 +49,7 @@ pub(crate) async fn main(arguments: &[String]) {
 }
 
 /// A running writer, seen from the parent.
-pub(crate) struct Writer {
+pub(super) struct Writer {
     child: Child,
     acknowledged: Arc<AtomicU64>,
     news: mpsc::Receiver<()>,
@@ -57,12 +57,19 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(setting: Setting, folder: &Path, workload: Workload, first: u64) -> Self {
+    pub(super) fn start(
+        setting: &dyn Setting,
+        location: &str,
+        workload: Workload,
+        first: u64,
+    ) -> Self {
+        let compacting = COMPACTING.iter().position(|c| *c == workload.compacting);
         let mut child = Command::new(std::env::current_exe().unwrap())
             .arg(COMMAND)
             .arg(setting.name())
-            .arg(folder)
-            .args([workload.seed, workload.value_bytes_max, first].map(|n| n.to_string()))
+            .arg(location)
+            .args([workload.seed, workload.value_bytes_max].map(|n| n.to_string()))
+            .args([compacting.unwrap() as u64, first].map(|n| n.to_string()))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -89,22 +96,22 @@ impl Writer {
     }
 
     /// Waits until a step was answered, or the process ended.
-    pub(crate) async fn first_answer(&mut self) {
+    pub(super) async fn first_answer(&mut self) {
         self.news.recv().await;
     }
 
     /// Lets it write for a while.
-    pub(crate) async fn let_write(&mut self, time: Duration) {
+    pub(super) async fn let_write(&mut self, time: Duration) {
         tokio::time::sleep(time).await;
     }
 
     /// Returns how many steps were answered by now.
-    pub(crate) fn acknowledged(&self) -> u64 {
+    pub(super) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::SeqCst)
     }
 
     /// Ends the process and returns how many steps were answered until then.
-    pub(crate) fn kill(mut self) -> u64 {
+    pub(super) fn kill(mut self) -> u64 {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         if let Some(reader) = self.reader.take() {

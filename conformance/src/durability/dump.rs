@@ -7,8 +7,9 @@ use storage_core::{
 
 /// All that a store answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Dump {
-    pub(crate) head: Revision,
+pub struct Dump {
+    /// The newest revision.
+    pub head: Revision,
     live: Vec<Stored>,
     history: Vec<Stored>,
     trash: Vec<Stored>,
@@ -20,7 +21,11 @@ pub(crate) struct Dump {
 }
 
 impl Dump {
-    pub(crate) async fn of(store: &dyn StorageBackend) -> Result<Self> {
+    /// Reads all of a store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn of(store: &dyn StorageBackend) -> Result<Self> {
         let head = *store.head().borrow();
         let (horizon, changes) = changes(store).await?;
         Ok(Self {
@@ -39,8 +44,9 @@ impl Dump {
         })
     }
 
-    /// Says what differs first.
-    pub(crate) fn difference(&self, other: &Self) -> String {
+    /// Says what differs.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> String {
         let parts = [
             ("live", self.live == other.live),
             ("history", self.history == other.history),

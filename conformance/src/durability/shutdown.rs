@@ -1,5 +1,3 @@
-//! The ioctl that takes a file system off its disk as a loss of power does.
-
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -11,8 +9,9 @@ const SHUTDOWN: Opcode = opcode::read::<u32>(b'X', 125);
 /// Nothing that is only in memory reaches the disk, the journal neither.
 const NO_LOG_FLUSH: u32 = 2;
 
-/// Cuts off the file system that is mounted at `folder`: from now on nothing reaches its disk.
-pub(crate) fn cut_power(folder: &Path) -> io::Result<()> {
+/// Cuts off the file system that is mounted at `folder`, as a loss of power does: from now on
+/// nothing reaches its disk.
+pub(super) fn cut_power(folder: &Path) -> io::Result<()> {
     let folder = File::open(folder)?;
     #[expect(unsafe_code, reason = "no safe wrapper of this ioctl exists")]
     // SAFETY: the ioctl reads one 32-bit number through the pointer, which the setter gives it.
