@@ -11,6 +11,8 @@ use crate::{Kind, Mode};
 pub const SYNC_RECORDS_LIMIT_MAX: usize = 10_000;
 /// Shortest interval between two syncs.
 pub const SYNC_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// The space of a dual writer that is not below or above another one.
+pub const SPACE: &str = "dual";
 /// Shortest lease of an instance; a shorter one would be lost to an ordinary pause.
 pub const LEASE_MIN: Duration = Duration::from_millis(100);
 
@@ -176,7 +178,7 @@ impl Default for Options {
             config: DualWriterConfig::default(),
             clock: Arc::new(SystemClock),
             instance: InstanceId::random(),
-            space: "dual",
+            space: SPACE,
             lease: Duration::from_secs(5),
             help_after: Duration::from_millis(250),
             patience: Duration::from_secs(5),

@@ -56,6 +56,7 @@ mod read;
 mod record;
 mod recovery;
 mod slots;
+mod stored;
 mod sync;
 mod transition;
 mod verify;
@@ -65,7 +66,7 @@ pub mod observe;
 
 pub use admin::{KindStatus, SyncStatus};
 pub use config::{
-    DataSync, DualWriterConfig, InstanceId, LEASE_MIN, Options, SYNC_INTERVAL_MIN,
+    DataSync, DualWriterConfig, InstanceId, LEASE_MIN, Options, SPACE, SYNC_INTERVAL_MIN,
     SYNC_RECORDS_LIMIT_MAX, SyncGate, parse_duration, parse_section,
 };
 pub use copy::Direction;
@@ -74,6 +75,7 @@ pub use kind::Kind;
 pub use mode::{Mode, Policy, Reads, Side, Syncing, UnifiedErrors, Writes, policy_table};
 pub use queue::QUEUE_OBJECTS_MAX;
 pub use record::Forced;
+pub use stored::{StoredMode, stored_modes};
 pub use sync::{OnProgress, Progress, SyncReport};
 pub use transition::{Gate, Refusal, Transition, TransitionError};
 pub use verify::{Difference, Repair, Unequal, VerifyReport};

@@ -12,6 +12,7 @@ mod metrics;
 mod migration;
 mod open;
 mod settings;
+mod sides;
 mod signals;
 mod unified_storage;
 

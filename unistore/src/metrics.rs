@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use apiserver::MetricsRenderer;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use unistore::registry;
@@ -14,6 +14,9 @@ use unistore::registry;
 const DURATION_BUCKETS_S: [f64; 15] = [
     0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0,
 ];
+
+/// The same for syncs, which take from milliseconds to hours.
+const SYNC_BUCKETS_S: [f64; 9] = [0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0];
 
 /// How often histograms are folded up when nobody reads them.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -29,6 +32,11 @@ impl Metrics {
         let handle = PrometheusBuilder::new()
             .set_buckets(&DURATION_BUCKETS_S)
             .context("buckets of histograms")?
+            .set_buckets_for_metric(
+                Matcher::Full(dualwriter::observe::SYNC_DURATION.to_owned()),
+                &SYNC_BUCKETS_S,
+            )
+            .context("buckets of syncs")?
             .install_recorder()
             .context("cannot start counting")?;
         apiserver::describe_metrics();

@@ -1,10 +1,11 @@
 //! Opening what the settings name.
 
 use anyhow::{Context, Result, bail};
-use dualwriter::Options;
+use dualwriter::{Options, Side};
 use unistore::{Layers, StoreUrl, registry};
 
 use crate::settings::Legacy;
+use crate::sides;
 
 /// Opens a store, or both and the dual writer above them.
 pub(crate) async fn open(store: &StoreUrl, legacy: Option<&Legacy>) -> Result<Layers> {
@@ -15,11 +16,14 @@ pub(crate) async fn open(store: &StoreUrl, legacy: Option<&Legacy>) -> Result<La
     }
     let unified = registry::open(store).await?;
     let Some(legacy) = legacy else {
+        sides::check_alone(&unified, store).await?;
         return Ok(Layers::new(unified));
     };
     let left = registry::open(&legacy.store)
         .await
         .context("the legacy store")?;
+    sides::claim(&left, Side::Legacy, &legacy.store).await?;
+    sides::claim(&unified, Side::Unified, store).await?;
     let options = Options::new(legacy.config.clone());
     Ok(Layers::dual(left, unified, options).await?)
 }

@@ -114,10 +114,17 @@ impl Walk {
     /// Writes, restarts the server and reads everything: the mode stays, and so does what it wrote.
     fn is_used_and_restarted(&mut self, mode: u8) {
         self.write(mode);
-        replace(&mut self.server, || serve(&self.legacy, &self.unified));
-        self.kubectl = Kubectl::any(&self.server);
+        self.restart();
         assert_eq!(self.status()["mode"], mode);
         assert_same(&self.kubectl, &self.expected);
+    }
+
+    /// Stops the server and starts it again where it was, so that kubectl need not learn it anew.
+    fn restart(&mut self) {
+        let address = self.server.url.strip_prefix("https://").unwrap().to_owned();
+        self.server.stop_in_place();
+        let arguments = ["--legacy", &self.legacy.url, "--listen", &address];
+        self.server = Server::start_with(&self.unified.url, &self.unified.data(), &arguments);
     }
 
     /// Changes one dashboard, deletes one and creates one.
@@ -231,12 +238,6 @@ fn serve(legacy: &Store, unified: &Store) -> Server {
     Server::start_with(&unified.url, &unified.data(), &["--legacy", &legacy.url])
 }
 
-/// Stops a server before its successor starts.
-fn replace(server: &mut Server, start: impl FnOnce() -> Server) {
-    server.stop_in_place();
-    *server = start();
-}
-
 #[test]
 fn a_watch_sees_each_mode() {
     let (legacy, unified) = (Store::new("sqlite"), Store::new("redb"));
@@ -307,9 +308,36 @@ fn migrations_are_neither_made_nor_deleted() {
     assert!(explained.contains("lose what was written"), "{explained}");
     server.stop();
     // A server with one store has no migrations.
-    let server = Server::start(&unified.url, &unified.data());
+    let server = Server::start(&legacy.url, &legacy.data());
     assert!(!Kubectl::any(&server).run(&["get", "sm"]).status.success());
     server.stop();
+}
+
+/// Either store alone, or both the wrong way round, would show clients the wrong objects.
+#[test]
+fn a_store_of_a_migration_is_not_used_as_another() {
+    let (legacy, unified) = (Store::new("sqlite"), Store::new("redb"));
+    serve(&legacy, &unified).stop();
+    let swapped = ["serve", "--legacy", &unified.url, "--store", &legacy.url];
+    assert!(complaint(&swapped).contains("swapped?"));
+    let stores = ["--legacy", &legacy.url, "--store", &unified.url];
+    let promote = |kind: &str, to: &str| {
+        succeed(&[&["migrate", "promote", kind, "--to", to], &stores[..]].concat());
+    };
+    promote("dashboards", "2");
+    for store in [&legacy, &unified] {
+        let text = complaint(&["serve", "--store", &store.url]);
+        assert!(
+            text.contains("dashboards.dashboard.grafana.app is in mode 2"),
+            "{text}"
+        );
+    }
+    for kind in ["dashboards", "folders", "playlists"] {
+        promote(kind, "5");
+    }
+    let text = complaint(&["serve", "--store", &legacy.url]);
+    assert!(text.contains("alone it would miss writes"), "{text}");
+    Server::start(&unified.url, &unified.data()).stop();
 }
 
 #[test]
