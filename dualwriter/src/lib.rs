@@ -7,7 +7,8 @@
 //!
 //! # What holds
 //!
-//! The names are used in tests, in the model (`tests/model.rs`) and in the simulator.
+//! The names are used in tests, in the model (`tests/model`) and in the simulator
+//! (`proof`).
 //!
 //! * **D1** An acknowledged write is durable in every store that the mode writes.
 //! * **D2** A write that failed with a definite error is in neither store.
@@ -49,6 +50,7 @@ mod journal;
 mod keeper;
 mod kind;
 mod merge;
+mod merged;
 mod mode;
 mod queue;
 mod range;

@@ -1,16 +1,16 @@
 //! Reads of ranges that hold several kinds, some of which may be read from one store and some from
 //! the other.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use storage_core::{
-    Change, Changes, ChangesQuery, Compacted, Cursor, ListQuery, Order, Page, ResourceKey,
-    ResourceStats, Result, Retention, Revision, Scope, StorageBackend, Stored,
+    Changes, ChangesQuery, Compacted, ListQuery, Page, ResourceKey, ResourceStats, Result,
+    Retention, Revision, Scope, StorageBackend, Stored,
 };
 
 use crate::inner::Inner;
+use crate::merged::{cursor_after, merge, merge_changes};
 use crate::read::{READ_ATTEMPTS, Views, expired, overtaken};
 use crate::record::{ModeRecord, from_json};
 use crate::{Kind, Side};
@@ -266,7 +266,11 @@ impl Inner {
                 self.level().await?;
                 let legacy = self.legacy.changes(query).await?;
                 let unified = self.unified.changes(query).await?;
-                Ok(merge_changes(sides, legacy, unified))
+                Ok(merge_changes(
+                    |side, key| sides.has(side, key),
+                    legacy,
+                    unified,
+                ))
             }
         }
     }
@@ -345,75 +349,4 @@ impl Inner {
         }
         Ok(compacted)
     }
-}
-
-fn cursor_after(query: &ListQuery, last: &Stored, revision: Revision) -> Cursor {
-    Cursor {
-        source: query.source,
-        order: query.order,
-        revision,
-        key: last.key.clone(),
-        item: last.revision,
-    }
-}
-
-/// Merges two pages of the same query, each with the items of its own kinds.
-fn merge(legacy: Page, unified: Page, query: &ListQuery, at: Revision) -> Page {
-    let more = legacy.next.is_some() || unified.next.is_some();
-    // Beyond the end of a page that has a next one, nothing is known of that store.
-    let bounds = [&legacy, &unified].map(|page| {
-        let last = page.items.last();
-        page.next
-            .as_ref()
-            .and(last)
-            .map(|item| (item.key.clone(), item.revision))
-    });
-    let mut items: Vec<Stored> = legacy.items.into_iter().chain(unified.items).collect();
-    items.sort_by(|a, b| position(query.order, (&a.key, a.revision), (&b.key, b.revision)));
-    for bound in bounds.iter().flatten() {
-        items.retain(|item| {
-            let at = (&item.key, item.revision);
-            position(query.order, at, (&bound.0, bound.1)) != Ordering::Greater
-        });
-    }
-    let (mut kept, mut bytes, total) = (0, 0, items.len());
-    for item in &items {
-        if kept == query.items_max() || (kept > 0 && bytes >= query.bytes_max()) {
-            break;
-        }
-        kept += 1;
-        bytes += item.value.len();
-    }
-    items.truncate(kept);
-    let next = (more || kept < total)
-        .then(|| items.last().map(|last| cursor_after(query, last, at)))
-        .flatten();
-    Page {
-        items,
-        revision: at,
-        next,
-    }
-}
-
-fn position(order: Order, a: (&ResourceKey, Revision), b: (&ResourceKey, Revision)) -> Ordering {
-    let revisions = match order {
-        Order::Ascending => a.1.cmp(&b.1),
-        Order::Descending => b.1.cmp(&a.1),
-    };
-    a.0.cmp(b.0).then(revisions)
-}
-
-fn merge_changes(sides: &Sides, legacy: Changes, unified: Changes) -> Changes {
-    let through = legacy.through.min(unified.through);
-    let of = |side: Side, changes: Changes| {
-        let own = move |change: &Arc<Change>| {
-            change.object.revision <= through && sides.has(side, &change.object.key)
-        };
-        changes.changes.into_iter().filter(own)
-    };
-    let mut changes: Vec<Arc<Change>> = of(Side::Legacy, legacy).collect();
-    changes.extend(of(Side::Unified, unified));
-    // Stable: the writes of one transaction stay in their order.
-    changes.sort_by_key(|change| change.object.revision);
-    Changes { changes, through }
 }
