@@ -118,17 +118,17 @@ impl StorageBackend for DualWriter {
         if self.inner.keys.is_ours(key) {
             return Ok(None);
         }
-        self.inner.get(key, at).await
+        self.inner.get(key, at).await.map_err(of_a_read)
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page> {
         query.validate()?;
-        self.inner.list_range(query).await
+        self.inner.list_range(query).await.map_err(of_a_read)
     }
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         query.validate()?;
-        self.inner.changes(query).await
+        self.inner.changes(query).await.map_err(of_a_read)
     }
 
     async fn compact(&self, policy: &Retention) -> Result<Compacted> {
@@ -137,12 +137,22 @@ impl StorageBackend for DualWriter {
 
     async fn stats(&self, scope: &Scope) -> Result<Vec<ResourceStats>> {
         scope.validate()?;
-        self.inner.stats(scope).await
+        self.inner.stats(scope).await.map_err(of_a_read)
     }
 
     fn head(&self) -> watch::Receiver<Revision> {
         self.inner.head.subscribe()
     }
+}
+
+/// A read may have to write something of ours, whose outcome is nothing to its caller: the read just
+/// has to be tried again.
+fn of_a_read(error: Error) -> Error {
+    if !error.is_indeterminate() {
+        return error;
+    }
+    let context = "what the read had to write first has an unknown outcome";
+    Error::new(ErrorKind::Unavailable, "read", context).with_source(error)
 }
 
 fn info(inner: &Inner) -> BackendInfo {

@@ -8,6 +8,7 @@ use storage_core::{
     Changes, ChangesQuery, Compacted, ListQuery, Page, ResourceKey, ResourceStats, Result,
     Retention, Revision, Scope, StorageBackend, Stored,
 };
+use tokio::time::Instant;
 
 use crate::inner::Inner;
 use crate::merged::{cursor_after, merge, merge_changes};
@@ -37,7 +38,7 @@ impl Sides {
 
 impl Inner {
     /// Looks up which kinds of a range have a mode of their own.
-    async fn sides(&self, scope: &Scope) -> Result<Sides> {
+    async fn sides(&self, scope: &Scope, deadline: Instant) -> Result<Sides> {
         let mut views = Views::new();
         let mut by_kind = BTreeMap::new();
         let default = self.default.mode()?.read_side();
@@ -48,13 +49,14 @@ impl Inner {
                 Scope::Resource { .. } | Scope::Namespace { .. } | Scope::Object(_) => false,
             };
             if inside {
-                let view = self.view(&kind).await?;
+                let view = self.readable(&kind, deadline).await?;
                 by_kind.insert(kind, view.mode.read_side());
                 views.push(view);
             }
         }
         // A kind without a record may get one at any moment: then its view tells.
-        views.push(self.view(&self.default.kind()).await?);
+        let default_kind = self.default.kind();
+        views.push(self.readable(&default_kind, deadline).await?);
         let uniform = by_kind
             .values()
             .all(|side| *side == default)
@@ -100,14 +102,14 @@ impl Inner {
         }
     }
 
-    async fn all_held(&self, sides: &Sides, scope: &Scope) -> Result<bool> {
+    async fn all_held(&self, sides: &Sides, scope: &Scope, deadline: Instant) -> Result<bool> {
         for view in &sides.views {
             if !self.held(view).await? {
                 return Ok(false);
             }
         }
         // Kinds that got a record while the range was read.
-        let known = self.sides(scope).await?;
+        let known = self.sides(scope, deadline).await?;
         Ok(known.by_kind.keys().eq(sides.by_kind.keys()))
     }
 
@@ -116,10 +118,11 @@ impl Inner {
         if let Some(kind) = Kind::of_scope(&query.scope) {
             return self.list_kind(&kind, query).await;
         }
+        let deadline = Instant::now() + self.options.patience;
         for _ in 0..READ_ATTEMPTS {
-            let sides = self.sides(&query.scope).await?;
+            let sides = self.sides(&query.scope, deadline).await?;
             let answer = self.list_sides(&sides, query).await;
-            if self.all_held(&sides, &query.scope).await? {
+            if self.all_held(&sides, &query.scope, deadline).await? {
                 return answer;
             }
         }
@@ -230,10 +233,11 @@ impl Inner {
 
     /// Returns the changes of a range.
     pub(crate) async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
+        let deadline = Instant::now() + self.options.patience;
         for _ in 0..READ_ATTEMPTS {
             let sides = match Kind::of_scope(&query.scope) {
                 Some(kind) => {
-                    let view = self.view(&kind).await?;
+                    let view = self.readable(&kind, deadline).await?;
                     let side = view.mode.read_side();
                     Sides {
                         views: vec![view],
@@ -242,12 +246,12 @@ impl Inner {
                         uniform: Some(side),
                     }
                 }
-                None => self.sides(&query.scope).await?,
+                None => self.sides(&query.scope, deadline).await?,
             };
             let answer = self.changes_sides(&sides, query).await;
             let held = match Kind::of_scope(&query.scope) {
                 Some(_) => self.held(&sides.views[0]).await?,
-                None => self.all_held(&sides, &query.scope).await?,
+                None => self.all_held(&sides, &query.scope, deadline).await?,
             };
             if held {
                 return answer;
@@ -291,10 +295,11 @@ impl Inner {
 
     /// Counts objects.
     pub(crate) async fn stats(&self, scope: &Scope) -> Result<Vec<ResourceStats>> {
+        let deadline = Instant::now() + self.options.patience;
         for _ in 0..READ_ATTEMPTS {
             let (sides, single) = match Kind::of_scope(scope) {
-                Some(kind) => (None, Some(self.view(&kind).await?)),
-                None => (Some(self.sides(scope).await?), None),
+                Some(kind) => (None, Some(self.readable(&kind, deadline).await?)),
+                None => (Some(self.sides(scope, deadline).await?), None),
             };
             let answer = match (&sides, &single) {
                 (Some(sides), _) => self.stats_sides(sides, scope).await,
@@ -302,7 +307,7 @@ impl Inner {
                 (None, None) => Ok(vec![]),
             };
             let held = match (&sides, &single) {
-                (Some(sides), _) => self.all_held(sides, scope).await?,
+                (Some(sides), _) => self.all_held(sides, scope, deadline).await?,
                 (None, Some(view)) => self.held(view).await?,
                 (None, None) => true,
             };
@@ -329,7 +334,8 @@ impl Inner {
 
     /// Compacts the stores that are in use; answers for the one that is read.
     pub(crate) async fn compact(&self, policy: &Retention) -> Result<Compacted> {
-        let sides = self.sides(&Scope::All).await?;
+        let deadline = Instant::now() + self.options.patience;
+        let sides = self.sides(&Scope::All, deadline).await?;
         let mut modes = vec![self.default.mode()?];
         modes.extend(sides.views.iter().map(|view| view.mode));
         let uses = |side: Side| modes.iter().any(|mode| mode.writes_reach(side));

@@ -30,7 +30,7 @@ impl Inner {
         let kind = Kind::of(key);
         let deadline = Instant::now() + self.options.patience;
         for _ in 0..READ_ATTEMPTS {
-            let view = self.view(&kind).await?;
+            let view = self.readable(&kind, deadline).await?;
             let answer = match at {
                 Some(at) => self.get_at(&view, key, at).await,
                 None => self.get_newest(&view, key, deadline).await,
@@ -177,7 +177,7 @@ impl Inner {
     pub(crate) async fn list_kind(&self, kind: &Kind, query: &ListQuery) -> Result<Page> {
         let deadline = Instant::now() + self.options.patience;
         for _ in 0..READ_ATTEMPTS {
-            let view = self.view(kind).await?;
+            let view = self.readable(kind, deadline).await?;
             let answer = self.list_view(&view, query, deadline).await;
             if self.held(&view).await? {
                 let status = if answer.is_ok() { "ok" } else { "error" };

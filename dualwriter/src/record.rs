@@ -140,6 +140,20 @@ pub(crate) struct ModeChange {
     pub(crate) forced: Forced,
     pub(crate) by: String,
     pub(crate) at_ms: u64,
+    #[serde(default)]
+    pub(crate) reads: ReadsMeanwhile,
+}
+
+/// What becomes of reads while a mode changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ReadsMeanwhile {
+    /// They go on.
+    #[default]
+    Answered,
+    /// They wait: the revision below which everything is of the store that was left is chosen, and
+    /// nobody may be told a higher one from there.
+    Held,
 }
 
 /// What a request for a mode says about gates that are shut.

@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep};
 use crate::bugs::{Bug, planted};
 use crate::inner::Inner;
 use crate::record::{
-    Coverage, Forced, InstanceRecord, ModeChange, ModeRecord, SyncRecord, from_json, to_json,
+    Coverage, Forced, InstanceRecord, ModeChange, ModeRecord, ReadsMeanwhile, SyncRecord,
+    from_json, to_json,
 };
-use crate::view::{POLL_MAX, POLL_MIN};
+use crate::view::{Copy, POLL_MAX, POLL_MIN};
 use crate::{Kind, Mode, Side, observe};
 
 /// How often a change starts again because another process works on it, too.
@@ -234,6 +235,7 @@ impl Inner {
                 forced,
                 by: self.options.instance.to_string(),
                 at_ms: self.now().as_millis(),
+                reads: ReadsMeanwhile::Answered,
             }),
             ..record
         };
@@ -293,6 +295,9 @@ impl Inner {
                     .await?;
             }
         }
+        let Some(copy) = self.hold_reads(kind, home, copy, from, to).await? else {
+            return Ok(());
+        };
         let floor = self.raise_new_reader(&record, from, to).await?;
         let done = next_record(&record, &sync, from, to, passed, floor);
         self.flip(kind, home, &copy, &done, &sides).await?;
@@ -395,6 +400,37 @@ impl Inner {
         }
     }
 
+    /// Has reads wait if the change is one of side; none if somebody else went on with it.
+    ///
+    /// A floor that is chosen while the old side still answers is too low: other kinds, and reads
+    /// themselves, raise that side meanwhile, and a watch that saw the raised revision would go on
+    /// with the new side as if it had seen it.
+    async fn hold_reads(
+        &self,
+        kind: &Kind,
+        home: Side,
+        copy: Copy,
+        from: Mode,
+        to: Mode,
+    ) -> Result<Option<Copy>> {
+        let Some(mut record) = copy.record.clone() else {
+            return Ok(None);
+        };
+        let Some(change) = &mut record.change else {
+            return Ok(None);
+        };
+        if from.read_side() == to.read_side() || change.reads == ReadsMeanwhile::Held {
+            return Ok(Some(copy));
+        }
+        change.reads = ReadsMeanwhile::Held;
+        let put = Transaction::put(self.keys.mode(kind), copy.unchanged(), to_json(&record));
+        let outcome = self.store(home).commit_one(put).await?;
+        Ok(outcome.revision().map(|revision| Copy {
+            record: Some(record),
+            revision: Some(revision),
+        }))
+    }
+
     /// Lifts the revisions of the store that is read from now on above those of the other one, so
     /// that no caller sees them step back. Returns the floor of the new epoch.
     async fn raise_new_reader(&self, record: &ModeRecord, from: Mode, to: Mode) -> Result<u64> {
@@ -415,7 +451,7 @@ impl Inner {
         &self,
         kind: &Kind,
         home: Side,
-        copy: &crate::view::Copy,
+        copy: &Copy,
         done: &ModeRecord,
         sides: &[Side],
     ) -> Result<()> {

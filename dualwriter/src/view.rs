@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::bugs::{Bug, planted};
 use crate::inner::Inner;
-use crate::record::{InstanceRecord, ModeRecord, from_json, to_json};
+use crate::record::{InstanceRecord, ModeRecord, ReadsMeanwhile, from_json, to_json};
 use crate::{Kind, Mode, Side};
 
 /// How often a load starts again when records change under it.
@@ -38,6 +38,12 @@ impl View {
 
     pub(crate) fn is_changing(&self) -> bool {
         self.record.change.is_some()
+    }
+
+    /// Tells whether a change has come to where reads wait for its end.
+    fn holds_reads(&self) -> bool {
+        let change = self.record.change.as_ref();
+        change.is_some_and(|change| change.reads == ReadsMeanwhile::Held)
     }
 
     pub(crate) fn authority(&self) -> Side {
@@ -117,23 +123,41 @@ impl Inner {
             return Ok(true);
         }
         let now = self.load(&view.kind).await?;
-        Ok(now.record.epoch == view.record.epoch)
+        Ok(now.record.epoch == view.record.epoch && !now.holds_reads())
     }
 
     /// Returns a view whose kind takes writes, waiting for a change of mode to be through.
     pub(crate) async fn writable(&self, kind: &Kind, deadline: Instant) -> Result<Arc<View>> {
+        self.view_when(|view| !view.is_changing(), kind, deadline)
+            .await
+    }
+
+    /// Returns a view whose kind answers reads, waiting for the end of a change of mode if need be.
+    pub(crate) async fn readable(&self, kind: &Kind, deadline: Instant) -> Result<Arc<View>> {
+        self.view_when(|view| !view.holds_reads(), kind, deadline)
+            .await
+    }
+
+    async fn view_when(
+        &self,
+        is_ready: fn(&View) -> bool,
+        kind: &Kind,
+        deadline: Instant,
+    ) -> Result<Arc<View>> {
         let mut pause = POLL_MIN;
         loop {
             let view = self.view(kind).await?;
-            let Some(change) = &view.record.change else {
+            if is_ready(&view) {
                 return Ok(view);
-            };
+            }
             if Instant::now() + pause >= deadline {
-                let context = format!(
-                    "{kind} is changing from mode {} to mode {}",
-                    view.mode, change.to
-                );
-                return Err(Error::new(ErrorKind::Unavailable, "commit", context));
+                let to = view
+                    .record
+                    .change
+                    .as_ref()
+                    .map_or(view.record.mode, |c| c.to);
+                let context = format!("{kind} is changing from mode {} to mode {to}", view.mode);
+                return Err(Error::new(ErrorKind::Unavailable, "wait", context));
             }
             sleep(pause).await;
             pause = (pause * 2).min(POLL_MAX);

@@ -5,6 +5,7 @@ mod cells;
 mod conformance;
 mod copying;
 mod process;
+mod found;
 mod rig;
 mod table;
 mod transitions;

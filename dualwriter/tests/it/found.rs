@@ -1,0 +1,119 @@
+//! What the simulator and the fuzzer found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conformance::step::{key, scope};
+use conformance::{Fault, Faulty, Gate, Operation};
+use dualwriter::{DualWriter, Forced, Kind, Mode};
+use storage_core::{
+    ChangesQuery, ErrorKind, ListQuery, Memory, ResourceKey, StorageBackend, StorageBackendExt,
+    SystemClock,
+};
+use tokio::time::timeout;
+
+use crate::rig::{Backend, open, options};
+
+/// How long a read may be held up by a change that stands still.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+fn other(name: &str) -> ResourceKey {
+    ResourceKey::new("example.org", "others", "ns", name).unwrap()
+}
+
+/// A read that had to write first, to bring an object over or to level revisions, passed on that
+/// the outcome of that write was unknown. Watches took it for an error that they cannot outlive.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_has_no_unknown_outcome() {
+    let legacy = Arc::new(Memory::new());
+    legacy.create(key("a"), "1".into()).await.unwrap();
+    let (legacy, unified) = (Faulty::new(legacy), Faulty::new(Memory::new()));
+    let (legacy_faults, unified_faults) = (legacy.faults(), unified.faults());
+    let options = options(Mode::Three, Arc::new(SystemClock));
+    let opening = DualWriter::open(Arc::new(legacy), Arc::new(unified), options);
+    let dual = opening.await.unwrap();
+    dual.status(&Kind::of(&key("a"))).await.unwrap();
+
+    unified_faults.next(Operation::Commit, Fault::FailUnknown);
+    let fetched = dual.get(&key("a"), None).await;
+    assert_eq!(fetched.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(dual.get(&key("a"), None).await.unwrap().is_some());
+
+    // A kind that is read from legacy, whose revisions are behind.
+    let kind = Kind::of(&other("a"));
+    dual.set_mode(&kind, Mode::Two, Forced::No).await.unwrap();
+    for name in ["b", "c"] {
+        dual.create(key(name), "1".into()).await.unwrap();
+    }
+    let head = *dual.head().borrow();
+    legacy_faults.next(Operation::Commit, Fault::FailUnknown);
+    let query = ChangesQuery::new(kind.scope(), head);
+    let changes = dual.changes(&query).await;
+    assert_eq!(changes.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(dual.changes(&query).await.unwrap().changes.is_empty());
+}
+
+/// A watch went on over a change of side with what it had seen on the side that was left, instead
+/// of being told that it expired: the revision below which that happens was chosen while the old
+/// side still answered, and other kinds, or reads, raised the old side beyond it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_on_the_side_that_was_left_expires() {
+    let mut steps = 0;
+    while read_beside_a_change(steps).await {
+        steps += 1;
+    }
+    assert!(steps > 3, "a change has only {steps} commits");
+}
+
+/// Lists while a change of side stands still before one of its commits; false if it has no such.
+async fn read_beside_a_change(step: u64) -> bool {
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let connection = Faulty::new(Arc::clone(&unified));
+    let faults = connection.faults();
+    let connection: Backend = Arc::new(connection);
+    let process = || options(Mode::Zero, Arc::new(SystemClock));
+    let operator = Arc::new(open(&legacy, &connection, process()).await);
+    let reader = open(&legacy, &unified, process()).await;
+    let kind = Kind::of(&key("a"));
+    operator
+        .set_mode(&kind, Mode::Two, Forced::No)
+        .await
+        .unwrap();
+    reader.create(key("a"), "1".into()).await.unwrap();
+    let synced = operator.sync(&kind, &mut |_| {}).await.unwrap();
+    assert!(synced.complete);
+
+    let gate = Gate::default();
+    faults.after(step, Operation::Commit, Fault::HoldBefore(gate.clone()));
+    let mut change = tokio::spawn({
+        let (operator, kind) = (Arc::clone(&operator), kind.clone());
+        async move { operator.set_mode(&kind, Mode::Three, Forced::No).await }
+    });
+    tokio::select! {
+        () = gate.reached() => {}
+        made = &mut change => {
+            made.unwrap().unwrap();
+            return false;
+        }
+    }
+    for number in 0..20 {
+        let made = reader.create(other(&number.to_string()), "1".into()).await;
+        made.unwrap();
+    }
+    let listed = timeout(PATIENCE, reader.list(&ListQuery::live(scope()))).await;
+    gate.release();
+    change.await.unwrap().unwrap();
+    let Ok(listed) = listed else {
+        return true;
+    };
+    let listed = listed.unwrap();
+    let after = ChangesQuery::new(scope(), listed.revision);
+    match reader.changes(&after).await {
+        Ok(_) => {
+            let now = reader.list(&ListQuery::live(scope())).await.unwrap();
+            assert_eq!(listed.items, now.items, "before commit {step}");
+        }
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Expired),
+    }
+    true
+}
