@@ -46,6 +46,17 @@ async fn fill(store: &Backend) {
     put(store, &internal_key("a"), "control").await;
 }
 
+/// Asserts that a reopened store shows what it showed before. A layer that adds control records may
+/// take revisions for them as it is opened.
+async fn expect_kept(t: &Fixture, store: &Backend, before: &Everything, horizon: Revision) {
+    let mut now = Everything::of(store, horizon).await;
+    assert!(now.head >= before.head, "the head went back");
+    if t.journals() > 0 {
+        now.head = before.head;
+    }
+    assert_eq!(now, *before);
+}
+
 /// Asserts that a store which keeps nothing was opened as a new one.
 async fn expect_new(store: &Backend) {
     assert_eq!(list(store, ListQuery::live(Scope::All)).await, []);
@@ -81,7 +92,7 @@ pub async fn everything_survives_reopening(t: Fixture) {
     match t.declared().reopening {
         Reopening::KeepsNothing => expect_new(&store).await,
         Reopening::KeepsAll => {
-            assert_eq!(Everything::of(&store, Revision::ZERO).await, before);
+            expect_kept(&t, &store, &before, Revision::ZERO).await;
             let next = put(&store, &key("a"), "after").await;
             assert!(next > before.head);
         }
@@ -109,7 +120,7 @@ pub async fn a_compaction_survives_reopening(t: Fixture) {
         match t.declared().reopening {
             Reopening::KeepsNothing => return expect_new(&store).await,
             Reopening::KeepsAll => {
-                assert_eq!(Everything::of(&store, horizon).await, before);
+                expect_kept(&t, &store, &before, horizon).await;
             }
         }
         if !step.more {
