@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cargo_metadata::{DependencyKind, Metadata};
 
 /// What each crate of ours may use of ours in what it ships.
-const OURS: [(&str, &[&str]); 10] = [
+const OURS: [(&str, &[&str]); 11] = [
     ("storage-core", &[]),
     ("conformance", &["storage-core"]),
     ("backend-kv", &["storage-core"]),
@@ -34,11 +34,12 @@ const OURS: [(&str, &[&str]); 10] = [
             "storage-core",
         ],
     ),
+    ("proof", &["conformance", "dualwriter", "storage-core"]),
     ("xtask", &[]),
 ];
 
 /// What each crate may use of ours in its tests, beyond what it may use anyhow.
-const OURS_IN_TESTS: [(&str, &[&str]); 7] = [
+const OURS_IN_TESTS: [(&str, &[&str]); 8] = [
     ("storage-core", &["conformance"]),
     ("backend-kv", &["conformance"]),
     ("backend-sql", &["conformance"]),
@@ -46,6 +47,7 @@ const OURS_IN_TESTS: [(&str, &[&str]); 7] = [
     ("resource", &["conformance"]),
     ("apiserver", &["conformance"]),
     ("unistore", &["conformance"]),
+    ("proof", &["backend-kv", "backend-sql"]),
 ];
 
 /// Crates of others that stand for a subject, and the only crates of ours that may know it.

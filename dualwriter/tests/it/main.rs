@@ -4,8 +4,8 @@
 mod cells;
 mod conformance;
 mod copying;
-mod process;
 mod found;
+mod process;
 mod rig;
 mod table;
 mod transitions;

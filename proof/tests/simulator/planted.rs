@@ -1,35 +1,28 @@
 //! Faults planted into the real code on purpose: the simulator must notice each.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dualwriter::{Bug, plant};
 
 use crate::directed;
-use crate::world::{Size, run};
+use crate::seeds::{Range, Until};
 
 /// How long it may take to notice a planted fault.
 const BOUND: Duration = Duration::from_secs(600);
 
-/// Runs seeds until one is violated; returns its number.
-fn notice(bug: Bug, size: Size) -> u64 {
-    let started = Instant::now();
-    plant(Some(bug));
-    for seed in 0.. {
-        if let Err(broken) = run(seed, size) {
-            plant(None);
-            let line = broken.lines().next().unwrap_or_default();
-            println!(
-                "{bug:?}: seed {seed}, {:.1} s: {line}",
-                started.elapsed().as_secs_f64()
-            );
-            return seed;
-        }
-        assert!(
-            started.elapsed() < BOUND,
-            "{bug:?} is not noticed in {seed} seeds"
-        );
-    }
-    unreachable!()
+/// Runs seeds until one is violated.
+fn notice(bug: Bug) {
+    let range = Range {
+        first: 0,
+        until: Until::Elapsed(BOUND),
+    };
+    let done = range.run(&|| plant(Some(bug)));
+    let Some((seed, broken)) = done.broken else {
+        panic!("{bug:?} is not noticed in {} seeds", done.seeds);
+    };
+    let line = broken.lines().next().unwrap_or_default();
+    let seconds = done.elapsed.as_secs_f64();
+    println!("{bug:?}: seed {seed}, {seconds:.1} s: {line}");
 }
 
 macro_rules! noticed {
@@ -37,7 +30,7 @@ macro_rules! noticed {
         $(
             #[test]
             fn $name() {
-                notice(Bug::$bug, Size::default());
+                notice(Bug::$bug);
             }
         )*
     };
@@ -47,6 +40,8 @@ noticed! {
     a_missing_fence: NoFence,
     a_change_without_a_drain: NoDrain,
     a_change_without_acknowledgement: NoAcknowledgement,
+    a_read_without_a_lease: NoLease,
+    a_fallback_without_an_intent: FallbackWithoutIntent,
     a_sync_without_a_second_look: SyncWithoutReread,
     a_recovery_that_rolls_back: RecoveryRollsBack,
     an_answer_before_the_apply: AnswerBeforeApply,
@@ -58,13 +53,13 @@ noticed! {
 }
 
 #[test]
-fn a_read_without_a_lease() {
+fn a_read_without_a_lease_as_directed() {
     plant(Some(Bug::NoLease));
     directed::a_read_held_up_past_its_lease().unwrap_err();
 }
 
 #[test]
-fn a_fallback_without_an_intent() {
+fn a_fallback_without_an_intent_as_directed() {
     plant(Some(Bug::FallbackWithoutIntent));
     directed::a_get_beside_a_creation().unwrap_err();
 }
