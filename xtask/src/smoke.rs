@@ -54,6 +54,8 @@ struct Fuzz {
     programs: PathBuf,
     /// Inputs that were found interesting, kept from run to run, and those that broke something.
     corpora: PathBuf,
+    /// Inputs to begin with, which are part of the source.
+    seeds: PathBuf,
 }
 
 impl Fuzz {
@@ -72,6 +74,7 @@ impl Fuzz {
         Ok(Self {
             programs: folder.join(host).join("release"),
             corpora: folder.join("corpus"),
+            seeds: workspace::root().join("fuzz/corpus"),
         })
     }
 
@@ -80,7 +83,12 @@ impl Fuzz {
         std::fs::create_dir_all(&corpus)?;
         let mut fuzz = Command::new(self.programs.join(target));
         let artifacts = format!("-artifact_prefix={}/{target}-", self.corpora.display());
-        runner.run(fuzz.arg(&corpus).arg(artifacts).args(arguments))
+        fuzz.arg(&corpus);
+        let seeds = self.seeds.join(target);
+        if seeds.is_dir() {
+            fuzz.arg(seeds);
+        }
+        runner.run(fuzz.arg(artifacts).args(arguments))
     }
 }
 
