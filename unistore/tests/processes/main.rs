@@ -29,6 +29,8 @@ mod record;
 mod rounds;
 mod unseen;
 
+#[cfg(all(feature = "sqlite", feature = "redb"))]
+mod bulk;
 mod kill;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod outage;

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kube::api::DynamicObject;
+use kube::api::{ApiResource, DynamicObject};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tempfile::TempDir;
@@ -73,8 +73,23 @@ impl Process {
         up.wait_for(|up| *up).await.unwrap();
     }
 
+    /// Returns the number of the process that serves.
+    pub(crate) fn pid(&self) -> u32 {
+        let server = self.server.lock().unwrap();
+        server.as_ref().unwrap().pid()
+    }
+
     /// Returns a client of its own connections, which outlives restarts.
     pub(crate) async fn playlists(&self) -> Api<DynamicObject> {
+        playlists(self.client().await)
+    }
+
+    /// The same for objects outside of namespaces.
+    pub(crate) async fn resources(&self, resource: &ApiResource) -> Api<DynamicObject> {
+        Api::all_with(self.client().await, resource)
+    }
+
+    async fn client(&self) -> Client {
         let kubeconfig = self.folder.data().join("unistore.kubeconfig");
         let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
         let options = KubeConfigOptions::default();
@@ -83,7 +98,7 @@ impl Process {
         // A write that is repeated behind our back is told wrong: what the first attempt did is
         // taken for somebody else's.
         config.default_retry = false;
-        playlists(Client::try_from(config).unwrap())
+        Client::try_from(config).unwrap()
     }
 }
 

@@ -5,9 +5,13 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// A binary to test instead of the one that was built with the tests, such as a release build.
+const BINARY_VARIABLE: &str = "UNISTORE_TEST_BINARY";
+
 /// Returns the binary with arguments.
 pub(crate) fn unistore(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_unistore"));
+    let program = std::env::var_os(BINARY_VARIABLE);
+    let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_unistore").into()));
     command.args(arguments).stdin(Stdio::null());
     // What the person who runs the tests has set must not change them.
     for (name, _) in std::env::vars() {
@@ -100,8 +104,12 @@ impl Server {
         self.data.join("unistore.kubeconfig")
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
