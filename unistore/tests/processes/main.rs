@@ -18,7 +18,6 @@ mod support {
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 #[path = "../../../backend-sql/tests/it/servers.rs"]
-#[allow(dead_code, reason = "the tests of the SQL stores use all of it")]
 mod servers;
 
 mod actor;
