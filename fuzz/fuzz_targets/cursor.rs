@@ -166,13 +166,16 @@ fn query(cursor: &AnyCursor) -> ListQuery {
         3 => Scope::namespace("g0", "r0", "ns1"),
         _ => Scope::Object(key.clone()),
     };
+    // A page has no item beyond its revision, so no cursor has.
+    let revision = cursor.revision % 16;
+    let item = (cursor.item % 16).min(revision);
     let mut query = ListQuery::live(scope).limit(usize::from(cursor.limit));
     (query.source, query.order) = (source, order);
     query.after(Cursor {
         source,
         order,
-        revision: Revision::new(u64::from(cursor.revision % 16)),
+        revision: Revision::new(u64::from(revision)),
         key,
-        item: Revision::new(u64::from(cursor.item % 16)),
+        item: Revision::new(u64::from(item)),
     })
 }

@@ -91,7 +91,7 @@ fn scopes(keys: &[ResourceKey], other: &[String; 3]) -> Vec<Scope> {
 }
 
 async fn agrees(
-    backend: &KvBackend,
+    backend: &KvBackend<BTreeEngine>,
     model: &Model,
     keys: &[ResourceKey],
     scope: Scope,
@@ -101,7 +101,12 @@ async fn agrees(
     let listed: Vec<_> = pages(backend, live)
         .await
         .into_iter()
-        .map(|stored| (stored.key, String::from_utf8_lossy(&stored.value).into_owned()))
+        .map(|stored| {
+            (
+                stored.key,
+                String::from_utf8_lossy(&stored.value).into_owned(),
+            )
+        })
         .collect();
     let inside = model.iter().filter(|(key, _)| scope.contains(key));
     let expected: Vec<_> = inside.map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -109,10 +114,15 @@ async fn agrees(
 
     let history = ListQuery::history(scope.clone(), Order::Descending).limit(limit);
     let history = pages(backend, history).await;
-    let changes = backend.changes(&ChangesQuery::new(scope.clone(), Revision::ZERO));
-    let changes = changes.await.expect("changes are told").changes;
+    let query = ChangesQuery::new(scope.clone(), Revision::ZERO);
+    let changes = backend.changes(&query).await;
+    let changes = changes.expect("changes are told").changes;
     assert_eq!(history.len(), changes.len(), "{scope}");
-    assert!(changes.iter().all(|change| scope.contains(&change.object.key)));
+    assert!(
+        changes
+            .iter()
+            .all(|change| scope.contains(&change.object.key))
+    );
     let ordered = |pair: &[storage_core::Stored]| {
         (&pair[0].key, pair[1].revision) < (&pair[1].key, pair[0].revision)
     };
@@ -136,6 +146,6 @@ async fn agrees(
     }
 }
 
-async fn pages(backend: &KvBackend, query: ListQuery) -> Vec<storage_core::Stored> {
+async fn pages(backend: &KvBackend<BTreeEngine>, query: ListQuery) -> Vec<storage_core::Stored> {
     backend.list_all(query).await.expect("a list works")
 }
