@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use storage_core::{Outcome, Precondition, Result, StorageBackend, StorageBackendExt, Transaction};
 
 use crate::raw::RawRedb;
-use crate::workload::{key, value};
+use crate::workload::{created_key, key, value};
 
 /// What one run measured.
 #[derive(Clone, Debug)]
@@ -65,12 +65,36 @@ pub struct Load {
 /// # Panics
 /// If a guarded update conflicts: nobody else writes these objects.
 pub async fn guarded_updates(backend: Arc<dyn StorageBackend>, load: Load) -> Result<Measured> {
-    let start = Instant::now();
-    let mut tasks = tokio::task::JoinSet::new();
-    for writer in 0..load.writers {
+    at_once(load, |writer| {
         let backend = Arc::clone(&backend);
-        tasks.spawn(async move { one_writer(&*backend, writer, load).await });
-    }
+        async move { updates(&*backend, writer, load).await }
+    })
+    .await
+}
+
+/// Lets every writer create objects that were never there, `updates` each. `run` tells the runs on
+/// one store apart.
+///
+/// # Errors
+/// The first error of the store.
+///
+/// # Panics
+/// If an object is there: the store had a run of that number.
+pub async fn creates(backend: Arc<dyn StorageBackend>, load: Load, run: usize) -> Result<Measured> {
+    at_once(load, |writer| {
+        let backend = Arc::clone(&backend);
+        let first = (run * load.writers + writer) * load.updates;
+        async move { creates_from(&*backend, first, load).await }
+    })
+    .await
+}
+
+async fn at_once<F>(load: Load, one: impl Fn(usize) -> F) -> Result<Measured>
+where
+    F: Future<Output = Result<Vec<Duration>>> + Send + 'static,
+{
+    let start = Instant::now();
+    let mut tasks: tokio::task::JoinSet<_> = (0..load.writers).map(one).collect();
     let mut latencies = Vec::with_capacity(load.writers * load.updates);
     while let Some(joined) = tasks.join_next().await {
         match joined {
@@ -81,11 +105,25 @@ pub async fn guarded_updates(backend: Arc<dyn StorageBackend>, load: Load) -> Re
     Ok(Measured::new(start.elapsed(), latencies))
 }
 
-async fn one_writer(
+async fn creates_from(
     backend: &dyn StorageBackend,
-    writer: usize,
+    first: usize,
     load: Load,
 ) -> Result<Vec<Duration>> {
+    let mut latencies = Vec::with_capacity(load.updates);
+    for number in first..first + load.updates {
+        let key = created_key(number)?;
+        let value = value(number as u64, load.value_bytes);
+        let begin = Instant::now();
+        let create = Transaction::put(key, Precondition::Absent, value);
+        let outcome = backend.commit_one(create).await?;
+        assert!(outcome.revision().is_some(), "nobody else creates it");
+        latencies.push(begin.elapsed());
+    }
+    Ok(latencies)
+}
+
+async fn updates(backend: &dyn StorageBackend, writer: usize, load: Load) -> Result<Vec<Duration>> {
     let key = key(writer)?;
     let current = backend.get(&key, None).await?.map(|stored| stored.revision);
     let mut precondition = current.map_or(Precondition::Absent, Precondition::Revision);

@@ -21,6 +21,16 @@ pub fn key(number: usize) -> Result<ResourceKey> {
     )
 }
 
+/// Returns the key of the object with this number among those that are created in a run: none of
+/// those that [`key`] names.
+///
+/// # Errors
+/// None in practice: the parts are well formed.
+pub fn created_key(number: usize) -> Result<ResourceKey> {
+    let namespace = format!("ns-{:02}", number % 16);
+    ResourceKey::new(GROUP, RESOURCE, namespace, format!("created-{number:08}"))
+}
+
 /// Returns a JSON object of `bytes` bytes, different for each `seed`.
 #[must_use]
 pub fn value(seed: u64, bytes: usize) -> Bytes {

@@ -1,0 +1,177 @@
+//! Creates and updates by many writers in each mode of the dual writer, beside the two stores alone.
+//!
+//! Rounds go through all of them one after the other, each on new stores, so that what else the
+//! machine does hits all alike; a ratio is one of rates of the same round. The table shows medians.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_kv::{KvBackend, RedbEngine, RedbOptions};
+use backend_sql::{SqlOptions, SqliteBackend};
+use bench::load::{Load, Measured, creates, guarded_updates};
+use bench::rounds::{Size, median, spread};
+use dualwriter::{DualWriter, DualWriterConfig, Mode, Options};
+use storage_core::layer::GroupCommit;
+use storage_core::{Result, StorageBackend, SystemClock};
+use tempfile::TempDir;
+
+const WRITERS: usize = 64;
+const VALUE_BYTES: usize = 1024;
+const FULL: Size = Size {
+    rounds: 5,
+    writes: 64,
+};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// SQLite alone.
+    Legacy,
+    /// redb alone.
+    Unified,
+    /// Both under the dual writer.
+    Dual(Mode),
+}
+
+const TARGETS: [Target; 8] = [
+    Target::Legacy,
+    Target::Unified,
+    Target::Dual(Mode::Zero),
+    Target::Dual(Mode::One),
+    Target::Dual(Mode::Two),
+    Target::Dual(Mode::Three),
+    Target::Dual(Mode::Four),
+    Target::Dual(Mode::Five),
+];
+
+/// What a target did in one round.
+struct Round {
+    creates: Measured,
+    updates: Measured,
+}
+
+impl Target {
+    fn name(self) -> String {
+        match self {
+            Self::Legacy => "sqlite".into(),
+            Self::Unified => "redb".into(),
+            Self::Dual(mode) => format!("mode {}", mode.number()),
+        }
+    }
+
+    /// What a mode is compared with: the store that it writes, or the slower of two.
+    fn alone(self, rate: impl Fn(Self) -> f64) -> f64 {
+        match self {
+            Self::Legacy | Self::Unified => rate(self),
+            Self::Dual(Mode::Zero | Mode::One) => rate(Self::Legacy),
+            Self::Dual(Mode::Two | Mode::Three) => rate(Self::Legacy).min(rate(Self::Unified)),
+            Self::Dual(Mode::Four | Mode::Five) => rate(Self::Unified),
+        }
+    }
+
+    async fn open(self, folder: &Path) -> Result<Arc<dyn StorageBackend>> {
+        let bare = match self {
+            Self::Legacy => open_legacy(folder).await?,
+            Self::Unified => open_unified(folder)?,
+            Self::Dual(mode) => {
+                let legacy = open_legacy(folder).await?;
+                let unified = open_unified(folder)?;
+                let options = Options::new(DualWriterConfig::everything(mode));
+                Arc::new(DualWriter::open(legacy, unified, options).await?)
+            }
+        };
+        Ok(Arc::new(GroupCommit::new(bare)))
+    }
+
+    async fn round(self, load: Load) -> Result<Round> {
+        let folder = folder();
+        let store = self.open(folder.path()).await?;
+        // The first write of each writer creates its object.
+        let first = Load { updates: 1, ..load };
+        guarded_updates(Arc::clone(&store), first).await?;
+        Ok(Round {
+            creates: creates(Arc::clone(&store), load, 0).await?,
+            updates: guarded_updates(store, load).await?,
+        })
+    }
+}
+
+async fn open_legacy(folder: &Path) -> Result<Arc<dyn StorageBackend>> {
+    let path = folder.join("legacy.db");
+    let path = path.to_string_lossy();
+    let options = SqlOptions::default();
+    let store = SqliteBackend::open(&path, &options, Arc::new(SystemClock)).await?;
+    Ok(Arc::new(store))
+}
+
+fn open_unified(folder: &Path) -> Result<Arc<dyn StorageBackend>> {
+    let engine = RedbEngine::open(folder.join("unified.redb"), &RedbOptions::default())?;
+    Ok(Arc::new(KvBackend::open(engine, Arc::new(SystemClock))?))
+}
+
+fn folder() -> TempDir {
+    // On the disk of the build, not in a memory file system, where a sync costs nothing.
+    let target: PathBuf = env!("CARGO_TARGET_TMPDIR").into();
+    TempDir::new_in(target).expect("the target folder can be written")
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let Size { rounds, writes } = Size::or(FULL);
+    let load = Load {
+        writers: WRITERS,
+        updates: writes,
+        value_bytes: VALUE_BYTES,
+    };
+    let mut measured: Vec<Vec<Round>> = TARGETS.map(|_| Vec::new()).into();
+    for round in 0..rounds {
+        for turn in 0..TARGETS.len() {
+            // Nobody is always the first.
+            let index = (turn + round) % TARGETS.len();
+            measured[index].push(TARGETS[index].round(load).await?);
+        }
+    }
+    println!(
+        "{rounds} rounds, {WRITERS} writers with {} writes each",
+        load.updates
+    );
+    print("creates", &measured, |round| &round.creates);
+    print("updates", &measured, |round| &round.updates);
+    Ok(())
+}
+
+fn print(what: &str, measured: &[Vec<Round>], of: fn(&Round) -> &Measured) {
+    println!(
+        "\n{what:8}  {:>8}  {:>8}  {:>8}  {:>24}",
+        "per s", "p50 ms", "p99 ms", "of the store alone"
+    );
+    let rounds = |target: Target| {
+        let index = TARGETS.iter().position(|known| *known == target);
+        &measured[index.expect("a target")]
+    };
+    for target in TARGETS {
+        let ratios: Vec<f64> = (0..rounds(target).len())
+            .map(|round| {
+                let rate = |target: Target| of(&rounds(target)[round]).rate();
+                rate(target) / target.alone(rate)
+            })
+            .collect();
+        let middle = |of_round: &dyn Fn(&Measured) -> f64| {
+            let mut all: Vec<f64> = rounds(target).iter().map(|r| of_round(of(r))).collect();
+            median(&mut all)
+        };
+        let rate = middle(&|m| m.rate());
+        let p50 = middle(&|m| milliseconds(m.percentile(50)));
+        let p99 = middle(&|m| milliseconds(m.percentile(99)));
+        let spread = spread(ratios);
+        println!(
+            "{:8}  {rate:8.0}  {p50:8.2}  {p99:8.2}  {spread:>24}",
+            target.name()
+        );
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
