@@ -145,6 +145,7 @@ impl Kind {
             }
             #[cfg(feature = "mysql")]
             Self::Mysql => Command::new(program("mariadb-install-db"))
+                .env("TMPDIR", folder)
                 .arg("--no-defaults")
                 .arg(format!("--datadir={}", folder.join("data").display()))
                 .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
@@ -172,7 +173,9 @@ impl Kind {
             #[cfg(feature = "mysql")]
             Self::Mysql => {
                 let mut command = Command::new(program("mariadbd"));
+                // A server that starts deletes the temporary tables of others in a shared folder.
                 command
+                    .env("TMPDIR", folder)
                     .arg("--no-defaults")
                     .arg(format!("--datadir={}", folder.join("data").display()))
                     .arg(format!("--socket={}", folder.join("sock").display()))

@@ -171,7 +171,8 @@ impl Programs {
         command
             .arg("--no-defaults")
             .arg(option("--datadir=", &home.join("data")))
-            .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+            .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+            .env("TMPDIR", home);
         run_quietly(as_root(&mut command))
     }
 
@@ -186,7 +187,9 @@ impl Programs {
             .arg(option("--socket=", socket))
             .arg(format!("--port={port}"))
             .arg(format!("--max-connections={CONNECTIONS_MAX}"))
-            .args(["--bind-address=127.0.0.1", "--skip-name-resolve"]);
+            .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
+            // A server that starts deletes the temporary tables of others in a shared folder.
+            .env("TMPDIR", home);
         as_root(&mut command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
