@@ -317,7 +317,11 @@ impl Inner {
             match outcome {
                 Outcome::Committed { revision } => {
                     for object in attempt.effects() {
-                        self.fences.learn(object, revision);
+                        let fence = Fence {
+                            write: attempt.name,
+                            at: revision,
+                        };
+                        self.fences.learn(object, fence);
                     }
                     attempt.legacy = revision;
                     written.push(attempt);
@@ -373,7 +377,9 @@ impl Inner {
                 continue;
             }
             let unchanged = match self.fences.guess(object) {
-                Some(guess) => guess,
+                // Somebody else finished this write, and somebody here saw the fence that he set.
+                Some(guess) if guess.write >= attempt.name => return Ok(Part::Passed),
+                Some(guess) => Fence::unchanged(Some(guess)),
                 None if intent.write()?.precondition == Precondition::Absent
                     && !attempt.read_fences =>
                 {

@@ -1,5 +1,6 @@
 //! Finishing what somebody began: rolls intents forward, from any process, at any time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use storage_core::{
@@ -244,14 +245,14 @@ impl Inner {
 
     async fn redo(&self, claim: &Claim) -> Result<Redone> {
         for _ in 0..ATTEMPTS {
-            let kind = Kind::of(&claim.members[0].0);
-            let view = self.load(&kind).await?;
-            if !view.allows_finishing(claim.members[0].1.header.epoch) {
-                return Ok(Redone::Passed);
-            }
             let mut writes = vec![];
-            for kind in self.kinds_of(claim) {
+            for (kind, epoch) in epochs(claim) {
+                // What allows it is what legacy checks: after a change of mode there are no fences,
+                // and a write that was finished before it would be done again.
                 let view = self.load(&kind).await?;
+                if !view.allows_finishing(epoch) {
+                    return Ok(Redone::Passed);
+                }
                 writes.push(view.guard(self, Side::Legacy)?);
             }
             for (object, intent) in &claim.members {
@@ -291,10 +292,6 @@ impl Inner {
             "finish a write",
             context,
         ))
-    }
-
-    fn kinds_of(&self, claim: &Claim) -> std::collections::BTreeSet<Kind> {
-        claim.members.iter().map(|(key, _)| Kind::of(key)).collect()
     }
 
     /// Returns the write that sets an object's fence.
@@ -391,6 +388,14 @@ impl Inner {
         }
         Ok(Some(members))
     }
+}
+
+/// Returns the kinds that a claim touches, each with the epoch in which its write began.
+fn epochs(claim: &Claim) -> BTreeMap<Kind, u64> {
+    let members = claim.members.iter();
+    members
+        .map(|(key, intent)| (Kind::of(key), intent.header.epoch))
+        .collect()
 }
 
 enum Redone {

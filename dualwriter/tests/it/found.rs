@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use conformance::step::{key, scope};
 use conformance::{Fault, Faulty, Gate, Operation};
-use dualwriter::{DualWriter, Forced, Kind, Mode};
+use dualwriter::{DualWriter, Forced, Kind, Mode, Side};
 use storage_core::{
-    ChangesQuery, ErrorKind, ListQuery, Memory, ResourceKey, StorageBackend, StorageBackendExt,
-    Stored, SystemClock,
+    ChangesQuery, ErrorKind, ListQuery, Memory, Precondition, ResourceKey, StorageBackend,
+    StorageBackendExt, Stored, SystemClock, Transaction,
 };
 use tokio::time::timeout;
 
@@ -126,4 +126,73 @@ async fn read_beside_a_change(from: Mode, to: Mode, step: u64) -> bool {
 
 fn names(items: &[Stored]) -> impl Iterator<Item = &str> {
     items.iter().map(|item| item.key.name())
+}
+
+/// A process that helped with a write looked whether it may still be finished, was held up while
+/// another one finished it and the mode changed, and then did it again over a newer write: what
+/// legacy was asked to check was the mode after the change, which has no fences.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_helper_does_nothing() {
+    for side in [Side::Legacy, Side::Unified] {
+        let mut reads = 0;
+        while help_late(side, reads).await {
+            reads += 1;
+        }
+        assert!(reads > 2, "a helper reads {side} only {reads} times");
+    }
+}
+
+/// Holds a helper up before one of its reads of a store; false if it has no such.
+async fn help_late(side: Side, read: u64) -> bool {
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let process = || options(Mode::Two, Arc::new(SystemClock));
+    let kind = Kind::of(&key("a"));
+    let put = |value: &'static str| {
+        Transaction::put(key("a"), Precondition::Any, bytes::Bytes::from(value))
+    };
+
+    let connection = Faulty::new(Arc::clone(&legacy));
+    let faults = connection.faults();
+    let connection: Backend = Arc::new(connection);
+    let owner = open(&connection, &unified, process()).await;
+    owner.commit_one(put("1")).await.unwrap();
+    faults.next(Operation::Commit, Fault::CrashBefore);
+    let begun = owner.commit_one(put("2")).await;
+    assert!(begun.unwrap_err().is_indeterminate());
+    faults.heal();
+    owner.close().await.unwrap();
+
+    let [to_legacy, to_unified] = [&legacy, &unified].map(|store| Faulty::new(Arc::clone(store)));
+    let faults = match side {
+        Side::Legacy => to_legacy.faults(),
+        Side::Unified => to_unified.faults(),
+    };
+    let helper = DualWriter::open(Arc::new(to_legacy), Arc::new(to_unified), process());
+    let helper = helper.await.unwrap();
+    helper.status(&kind).await.unwrap();
+    let gate = Gate::default();
+    faults.after(read, Operation::Get, Fault::HoldBefore(gate.clone()));
+    let mut helping = tokio::spawn(async move {
+        let helped = helper.get(&key("a"), None).await;
+        (helper, helped)
+    });
+    tokio::select! {
+        () = gate.reached() => {}
+        helped = &mut helping => {
+            let (_, helped) = helped.unwrap();
+            assert_eq!(helped.unwrap().unwrap().value, "2");
+            return false;
+        }
+    }
+    let other = open(&legacy, &unified, process()).await;
+    let finished = other.get(&key("a"), None).await.unwrap().unwrap();
+    assert_eq!(finished.value, "2");
+    other.set_mode(&kind, Mode::One, Forced::No).await.unwrap();
+    other.commit_one(put("3")).await.unwrap();
+    gate.release();
+    // Whatever it answers: it may have been overtaken.
+    let (_helper, _) = helping.await.unwrap();
+    let stored = legacy.get(&key("a"), None).await.unwrap().unwrap();
+    assert_eq!(stored.value, "3", "held before read {read} of {side}");
+    true
 }
