@@ -146,8 +146,10 @@ impl Inner {
 
     /// Finishes writes that did not move between two looks.
     async fn help_stuck(&self, seen: &mut BTreeMap<ResourceKey, Revision>) {
-        let uses_unified = |view: &Arc<crate::view::View>| view.mode != Mode::Zero;
-        if !self.views.read().values().any(uses_unified) {
+        // A kind that came back to mode 0 may have left a copy behind that was begun before.
+        let used_unified =
+            |view: &Arc<crate::view::View>| view.mode != Mode::Zero || view.record.epoch > 0;
+        if !self.views.read().values().any(used_unified) {
             return;
         }
         let Ok(objects) = self.intents_in_use().await else {

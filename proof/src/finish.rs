@@ -27,7 +27,11 @@ impl World {
         let dual = &*process.dual;
         let settled = timeout(SETTLE_BOUND, self.rest(dual)).await;
         if settled.is_err() {
-            return Err("D3: unfinished work is not settled within its bound".into());
+            let (status, intents) = (dual.status(&kind()).await, self.intents().await);
+            return Err(format!(
+                "D3: {intents} intents and what else is unfinished are not settled within {} s: {status:?}",
+                SETTLE_BOUND.as_secs()
+            ));
         }
         let status = dual.status(&kind()).await.map_err(|e| format!("{e:?}"))?;
         self.last_reads(dual).await?;
