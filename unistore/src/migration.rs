@@ -101,7 +101,9 @@ impl Migrations {
         let work = async {
             loop {
                 ticks.tick().await;
-                self.refresh().await;
+                if let Err(error) = self.refresh().await {
+                    tracing::warn!(%error, "the state of migrations is not known");
+                }
                 if let Err(error) = self.0.shown.compact(&Retention::default()).await {
                     tracing::debug!(%error, "old states of migrations could not be dropped");
                 }
@@ -113,26 +115,41 @@ impl Migrations {
     }
 
     /// Makes all objects anew.
-    async fn refresh(&self) {
+    async fn refresh(&self) -> storage_core::Result<()> {
         for kind in self.0.kinds.keys() {
-            self.refresh_one(kind).await;
+            self.refresh_one(kind).await?;
         }
+        Ok(())
     }
 
-    /// Makes the object of a kind anew, unless an order is being carried out, which does that.
-    async fn refresh_one(&self, kind: &Kind) {
+    /// Makes the object of a kind anew, unless somebody is at it: an order that is being carried
+    /// out does that at its end. Only who wants an object that was never made waits for it.
+    async fn refresh_one(&self, kind: &Kind) -> storage_core::Result<()> {
         let Some(desk) = self.0.kinds.get(kind) else {
-            return;
+            return Ok(());
         };
-        if let Ok(_turn) = desk.turn.try_lock() {
-            self.show(kind).await;
-        }
+        let _turn = match desk.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) if self.is_shown(kind).await? => return Ok(()),
+            Err(_) => desk.turn.lock().await,
+        };
+        self.show(kind).await
     }
 
-    /// Makes the object of a kind anew. What cannot be asked now is shown as it was.
-    async fn show(&self, kind: &Kind) {
-        if let Err(error) = self.try_show(kind).await {
-            tracing::debug!(%kind, %error, "a migration is shown as it was");
+    async fn is_shown(&self, kind: &Kind) -> storage_core::Result<bool> {
+        let shown = self.0.shown.get(&object::key(kind)?, None).await?;
+        Ok(shown.is_some())
+    }
+
+    /// Makes the object of a kind anew. What cannot be asked now is shown as it was; what never
+    /// was is no object that is not there, but an error.
+    async fn show(&self, kind: &Kind) -> storage_core::Result<()> {
+        match self.try_show(kind).await {
+            Err(error) if self.is_shown(kind).await? => {
+                tracing::debug!(%kind, %error, "a migration is shown as it was");
+                Ok(())
+            }
+            made => made,
         }
     }
 
@@ -184,4 +201,62 @@ fn wire_time() -> String {
     let now = i64::try_from(SystemClock.now().as_millis()).unwrap_or_default();
     let now = Timestamp::from_millisecond(now).unwrap_or_default();
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use conformance::{Fault, Faulty, Gate, Operation};
+    use dualwriter::{DualWriterConfig, Mode, Options};
+
+    use super::store::MigrationStore;
+    use super::*;
+
+    fn kind() -> Kind {
+        "playlists.playlist.grafana.app".parse().unwrap()
+    }
+
+    async fn migrations(legacy: Faulty<Memory>) -> Migrations {
+        let options = Options::new(DualWriterConfig::everything(Mode::Two));
+        let dual = DualWriter::open(Arc::new(legacy), Arc::new(Memory::new()), options);
+        let dual = Arc::new(dual.await.unwrap());
+        let kinds = vec![kind()];
+        let migrations = Migrations::new(dual, kinds, CancellationToken::new());
+        migrations.await.unwrap()
+    }
+
+    /// A client that asked while a starting server was making an object was told that there is none.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_object_that_is_being_made_is_waited_for() {
+        let (faulty, gate) = (Faulty::new(Memory::new()), Gate::default());
+        let faults = faulty.faults();
+        let migrations = migrations(faulty).await;
+        faults.next(Operation::Get, Fault::HoldBefore(gate.clone()));
+        let making = tokio::spawn({
+            let migrations = migrations.clone();
+            async move { migrations.refresh().await }
+        });
+        gate.reached().await;
+        let store = MigrationStore::new(migrations);
+        let key = object::key(&kind()).unwrap();
+        let mut reading = store.get(&key, None);
+        let early = futures::poll!(&mut reading);
+        assert!(early.is_pending(), "{early:?}");
+        gate.release();
+        making.await.unwrap().unwrap();
+        assert!(reading.await.unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_is_down_makes_no_object_absent() {
+        let faulty = Faulty::new(Memory::new());
+        let faults = faulty.faults();
+        let migrations = migrations(faulty).await;
+        let store = MigrationStore::new(migrations);
+        let key = object::key(&kind()).unwrap();
+        faults.next(Operation::Get, Fault::FailBefore);
+        store.get(&key, None).await.unwrap_err();
+        assert!(store.get(&key, None).await.unwrap().is_some());
+        faults.next(Operation::Get, Fault::FailBefore);
+        assert!(store.get(&key, None).await.unwrap().is_some());
+    }
 }

@@ -90,7 +90,7 @@ impl Migrations {
                 let now = *seen.borrow();
                 if let Some(now) = now {
                     self.set_work(kind, begun.at(now));
-                    self.refresh_one(kind).await;
+                    self.tell(kind).await;
                 }
             }
         };
@@ -101,7 +101,14 @@ impl Migrations {
         let total = (*seen.borrow()).map_or(0, |now| now.total);
         let ended = ended.unwrap_or_else(|error| begun.failed(error.to_string()));
         self.set_work(kind, Work { total, ..ended });
-        self.refresh_one(kind).await;
+        self.tell(kind).await;
+    }
+
+    /// Shows at once what work has come to.
+    async fn tell(&self, kind: &Kind) {
+        if let Err(error) = self.refresh_one(kind).await {
+            tracing::debug!(%kind, %error, "the progress of work is not shown");
+        }
     }
 
     async fn carry_out(

@@ -51,7 +51,7 @@ impl MigrationStore {
             Ok(()) => migrations.0.shown.commit_one(transaction).await,
             Err(error) => Err(error),
         };
-        migrations.show(&kind).await;
+        migrations.show(&kind).await?;
         outcome
     }
 }
@@ -75,14 +75,14 @@ impl StorageBackend for MigrationStore {
         if at.is_none()
             && let Ok(kind) = key.name().parse()
         {
-            self.0.refresh_one(&kind).await;
+            self.0.refresh_one(&kind).await?;
         }
         self.0.0.shown.get(key, at).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page> {
         if query.at.is_none() && query.cursor.is_none() {
-            self.0.refresh().await;
+            self.0.refresh().await?;
         }
         self.0.0.shown.list(query).await
     }
