@@ -17,7 +17,7 @@ const CACHED_FENCES_MAX: usize = 100_000;
 /// it was read; so a write that comes late, after another one of the same object, is refused, and
 /// who finishes somebody else's write sees whether legacy has it already.
 #[derive(Debug, Default)]
-pub(crate) struct FenceCache(Mutex<HashMap<ResourceKey, Fence>>);
+pub(crate) struct FenceCache(Mutex<HashMap<ResourceKey, Revision>>);
 
 /// What a fence says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +29,20 @@ pub(crate) struct Fence {
 }
 
 impl FenceCache {
-    pub(crate) fn guess(&self, object: &ResourceKey) -> Option<Fence> {
-        self.0.lock().get(object).copied()
+    pub(crate) fn guess(&self, object: &ResourceKey) -> Option<Precondition> {
+        self.0
+            .lock()
+            .get(object)
+            .copied()
+            .map(Precondition::Revision)
     }
 
-    pub(crate) fn learn(&self, object: &ResourceKey, fence: Fence) {
+    pub(crate) fn learn(&self, object: &ResourceKey, at: Revision) {
         let mut cache = self.0.lock();
         if cache.len() >= CACHED_FENCES_MAX {
             cache.clear();
         }
-        cache.insert(object.clone(), fence);
+        cache.insert(object.clone(), at);
     }
 
     pub(crate) fn forget(&self, object: &ResourceKey) {
@@ -58,7 +62,7 @@ impl Inner {
             write: parse(&stored)?,
             at: stored.revision,
         };
-        self.fences.learn(object, fence);
+        self.fences.learn(object, fence.at);
         Ok(Some(fence))
     }
 }

@@ -317,11 +317,7 @@ impl Inner {
             match outcome {
                 Outcome::Committed { revision } => {
                     for object in attempt.effects() {
-                        let fence = Fence {
-                            write: attempt.name,
-                            at: revision,
-                        };
-                        self.fences.learn(object, fence);
+                        self.fences.learn(object, revision);
                     }
                     attempt.legacy = revision;
                     written.push(attempt);
@@ -377,9 +373,7 @@ impl Inner {
                 continue;
             }
             let unchanged = match self.fences.guess(object) {
-                // Somebody else finished this write, and somebody here saw the fence that he set.
-                Some(guess) if guess.write >= attempt.name => return Ok(Part::Passed),
-                Some(guess) => Fence::unchanged(Some(guess)),
+                Some(guess) => guess,
                 None if intent.write()?.precondition == Precondition::Absent
                     && !attempt.read_fences =>
                 {
