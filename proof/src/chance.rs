@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use conformance::traffic::Dice;
@@ -9,6 +9,12 @@ use parking_lot::Mutex;
 pub struct Choices {
     bytes: std::vec::IntoIter<u8>,
     dice: Dice,
+    /// What the order comes from in which tasks take turns.
+    #[cfg_attr(
+        not(tokio_unstable),
+        expect(dead_code, reason = "the runtime cannot be told")
+    )]
+    order: Vec<u8>,
 }
 
 impl Choices {
@@ -23,6 +29,7 @@ impl Choices {
         Self {
             bytes: Vec::new().into_iter(),
             dice,
+            order: seed.to_le_bytes().to_vec(),
         }
     }
 
@@ -31,8 +38,24 @@ impl Choices {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self {
             bytes: Vec::from(bytes).into_iter(),
+            order: bytes.to_vec(),
             ..Self::from_seed(0)
         }
+    }
+
+    /// Lets tasks take turns in another order than the choices say.
+    #[must_use]
+    pub fn in_order(self, order: u64) -> Self {
+        Self {
+            order: order.to_le_bytes().to_vec(),
+            ..self
+        }
+    }
+
+    /// Returns what decides the order in which tasks take turns.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn order(&self) -> tokio::runtime::RngSeed {
+        tokio::runtime::RngSeed::from_bytes(&self.order)
     }
 
     pub(crate) fn roll(&mut self, sides: usize) -> usize {
@@ -74,6 +97,7 @@ pub(crate) struct Chance {
     choices: Mutex<Choices>,
     plan: Faults,
     left: AtomicUsize,
+    made: AtomicU64,
     pub(crate) pause: Duration,
 }
 
@@ -90,12 +114,19 @@ impl Chance {
             choices: Mutex::new(choices),
             plan,
             left: AtomicUsize::new(0),
+            made: AtomicU64::new(0),
             pause,
         }
     }
 
     pub(crate) fn roll(&self, sides: usize) -> usize {
+        self.made.fetch_add(1, Ordering::Relaxed);
         self.choices.lock().roll(sides)
+    }
+
+    /// Returns how many choices were made.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Allows so many faults from now on.

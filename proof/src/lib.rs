@@ -2,8 +2,8 @@
 //! slow, fail before or after the effect, crash, or pause past a lease; clients, an operator and
 //! watchers beside each other; and what must hold.
 //!
-//! One thread and a clock that jumps: the same choices give the same run each time. They come from
-//! a seed in the tests, from the fuzzer's input in the fuzz target `transitions`.
+//! One thread, a clock that jumps and a seeded runtime: the same choices give the same run each time.
+//! They come from a seed in the tests, from the fuzzer's input in the fuzz target `transitions`.
 
 mod chance;
 mod clients;

@@ -34,10 +34,12 @@ impl Default for Size {
 }
 
 /// What a run did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Operations of clients, changes of mode, syncs, and starts of watches.
     pub operations: u64,
+    /// Choices that were made: another number is another run.
+    pub choices: u64,
 }
 
 const LEASE: Duration = Duration::from_millis(200);
@@ -107,11 +109,11 @@ pub(crate) struct World {
 /// # Errors
 /// What was violated, by its name.
 pub fn run(choices: Choices, size: Size) -> Result<Report, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .map_err(|error| error.to_string())?;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(choices.order());
+    let runtime = builder.build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         match timeout(RUN_BOUND, simulate(choices, size)).await {
             Ok(result) => result,
@@ -153,6 +155,7 @@ async fn simulate(choices: Choices, size: Size) -> Result<Report, String> {
     world.finish(seen).await?;
     Ok(Report {
         operations: world.operations.load(Ordering::Relaxed),
+        choices: world.chance.made(),
     })
 }
 

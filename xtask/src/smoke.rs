@@ -15,7 +15,9 @@ const FUZZ_SECONDS: u32 = 10;
 
 /// What makes libFuzzer see where the code goes. Stable codegen options: no nightly compiler, no
 /// sanitizer and no cargo-fuzz is needed for a run that looks for panics.
-const FUZZ_FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
+/// `tokio_unstable` lets the simulator choose in which order tasks take turns, so that an input
+/// gives the same run each time.
+const FUZZ_FLAGS: &str = "--cfg fuzzing --cfg tokio_unstable -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table \

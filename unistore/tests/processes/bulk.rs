@@ -200,8 +200,14 @@ impl Sync<'_> {
 
     async fn status(&self) -> serde_json::Value {
         let name = "playlists.playlist.grafana.app";
-        let object = self.api.get(name).await.unwrap();
-        object.data["status"].clone()
+        loop {
+            match self.api.get(name).await {
+                Ok(object) => return object.data["status"].clone(),
+                // Not an answer: the connection was to the process that was killed.
+                Err(error) if !matches!(error, kube::Error::Api(_)) => sleep(BACKOFF).await,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
     }
 
     fn speed(&self) -> String {
