@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use conformance::traffic::Dice;
@@ -77,6 +77,8 @@ pub(crate) enum Faults {
     Mixed,
     /// Long pauses, most of them in the calls that windows hang on: reads and writes of objects.
     Pauses,
+    /// Calls that fail one after the other: also what a process does about the first failure fails.
+    Outages,
 }
 
 /// What happens to one call of a store.
@@ -97,6 +99,8 @@ pub(crate) struct Chance {
     choices: Mutex<Choices>,
     plan: Faults,
     left: AtomicUsize,
+    /// The last call had a fault.
+    failing: AtomicBool,
     made: AtomicU64,
     pub(crate) pause: Duration,
 }
@@ -114,6 +118,7 @@ impl Chance {
             choices: Mutex::new(choices),
             plan,
             left: AtomicUsize::new(0),
+            failing: AtomicBool::new(false),
             made: AtomicU64::new(0),
             pause,
         }
@@ -143,8 +148,12 @@ impl Chance {
             (Faults::Mixed, _) => 60,
             (Faults::Pauses, About::Objects) => 12,
             (Faults::Pauses, About::ControlRecords) => 200,
+            (Faults::Outages, _) if self.failing.load(Ordering::Relaxed) => 2,
+            (Faults::Outages, _) => 60,
         };
-        if self.roll(rare) > 0 {
+        let faulty = self.roll(rare) == 0;
+        self.failing.store(faulty, Ordering::Relaxed);
+        if !faulty {
             return None;
         }
         self.left.fetch_sub(1, Ordering::Relaxed);
@@ -154,6 +163,8 @@ impl Chance {
             (Faults::Mixed, 2) => Fault::FailUnknown,
             (Faults::Mixed, 3) => Fault::CrashBefore,
             (Faults::Mixed, 4) => Fault::CrashAfter,
+            (Faults::Outages, 0..=6) => Fault::FailBefore,
+            (Faults::Outages, 7) => Fault::FailUnknown,
             // Pauses open the widest windows.
             (_, 0..=7) => Fault::PauseBefore,
             (_, _) => Fault::PauseAfter,

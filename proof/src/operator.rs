@@ -23,8 +23,8 @@ impl World {
             let order = async {
                 match (self.plan, self.chance.roll(2)) {
                     (Faults::Pauses, _) => self.go_up(&process.dual).await,
-                    (Faults::Mixed, 0) => self.sync_for(&process.dual).await,
-                    (Faults::Mixed, _) => self.wander(&process.dual).await,
+                    (Faults::Mixed | Faults::Outages, 0) => self.sync_for(&process.dual).await,
+                    (Faults::Mixed | Faults::Outages, _) => self.wander(&process.dual).await,
                 }
             };
             tokio::select! {

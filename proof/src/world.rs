@@ -163,10 +163,11 @@ impl World {
     fn new(mut choices: Choices) -> Self {
         let plan = match choices.roll(4) {
             0 => Faults::Pauses,
+            1 => Faults::Outages,
             _ => Faults::Mixed,
         };
         let (mode, pause) = match plan {
-            Faults::Mixed => (Mode::ALL[choices.roll(5)], LEASE * 3),
+            Faults::Mixed | Faults::Outages => (Mode::ALL[choices.roll(5)], LEASE * 3),
             Faults::Pauses => ([Mode::One, Mode::Three][choices.roll(2)], LEASE * 6),
         };
         Self {

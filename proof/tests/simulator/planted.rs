@@ -8,7 +8,7 @@ use crate::directed;
 use crate::seeds::{Range, Until};
 
 /// How long it may take to notice a planted fault.
-const BOUND: Duration = Duration::from_secs(600);
+const BOUND: Duration = Duration::from_secs(60);
 
 /// Runs seeds until one is violated.
 fn notice(bug: Bug) {
