@@ -1,4 +1,5 @@
-//! Creates and updates by many writers in each mode of the dual writer, beside the two stores alone.
+//! Creates and updates by many writers in each mode of the dual writer, beside the two stores alone,
+//! each store under a group commit of its own, as in the server.
 //!
 //! Rounds go through all of them one after the other, each on new stores, so that what else the
 //! machine does hits all alike; a ratio is one of rates of the same round. The table shows medians.
@@ -71,17 +72,16 @@ impl Target {
     }
 
     async fn open(self, folder: &Path) -> Result<Arc<dyn StorageBackend>> {
-        let bare = match self {
-            Self::Legacy => open_legacy(folder).await?,
-            Self::Unified => open_unified(folder)?,
+        match self {
+            Self::Legacy => open_legacy(folder).await,
+            Self::Unified => open_unified(folder),
             Self::Dual(mode) => {
                 let legacy = open_legacy(folder).await?;
                 let unified = open_unified(folder)?;
                 let options = Options::new(DualWriterConfig::everything(mode));
-                Arc::new(DualWriter::open(legacy, unified, options).await?)
+                Ok(Arc::new(DualWriter::open(legacy, unified, options).await?))
             }
-        };
-        Ok(Arc::new(GroupCommit::new(bare)))
+        }
     }
 
     async fn round(self, load: Load) -> Result<Round> {
@@ -102,12 +102,13 @@ async fn open_legacy(folder: &Path) -> Result<Arc<dyn StorageBackend>> {
     let path = path.to_string_lossy();
     let options = SqlOptions::default();
     let store = SqliteBackend::open(&path, &options, Arc::new(SystemClock)).await?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(GroupCommit::new(store)))
 }
 
 fn open_unified(folder: &Path) -> Result<Arc<dyn StorageBackend>> {
     let engine = RedbEngine::open(folder.join("unified.redb"), &RedbOptions::default())?;
-    Ok(Arc::new(KvBackend::open(engine, Arc::new(SystemClock))?))
+    let store = KvBackend::open(engine, Arc::new(SystemClock))?;
+    Ok(Arc::new(GroupCommit::new(store)))
 }
 
 fn folder() -> TempDir {
