@@ -1,5 +1,6 @@
 //! Writes: which way each transaction goes, in order, with an outcome of its own.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -39,6 +40,45 @@ struct Routed {
 }
 
 impl Inner {
+    /// Commits a transaction of one kind to the only store that its mode writes: no journal, no
+    /// queue and nothing to look up. None if it has to go the long way; then nothing happened.
+    pub(crate) async fn commit_at_once(
+        &self,
+        transaction: &Transaction,
+    ) -> Result<Option<Outcome>> {
+        let Some(first) = transaction.writes.first() else {
+            return Ok(None);
+        };
+        let alike = |w: &Write| {
+            w.key.group() == first.key.group() && w.key.resource() == first.key.resource()
+        };
+        let Some(view) = self.steady(&Kind::of(&first.key)) else {
+            return Ok(None);
+        };
+        let side = match view.mode.policy().writes {
+            Writes::Legacy => Side::Legacy,
+            Writes::Unified => Side::Unified,
+            Writes::LegacyThenQueue
+            | Writes::JournalLegacyDecides
+            | Writes::JournalUnifiedDecides => return Ok(None),
+        };
+        if !transaction.writes.iter().all(alike) {
+            return Ok(None);
+        }
+        let answer = self
+            .store(side)
+            .commit_one(guarded(transaction, [view.guard(side)?]))
+            .await;
+        if let Ok(Outcome::Conflict(conflict)) = &answer
+            && self.is_epoch_conflict(conflict)
+        {
+            self.forget(&view.kind);
+            return Ok(None);
+        }
+        observe::request(&view.kind, view.mode, "commit", status(&answer));
+        answer.map(Some)
+    }
+
     /// Commits transactions, each by the mode of the kinds that it touches.
     pub(crate) async fn commit(&self, transactions: Vec<Transaction>) -> Result<Vec<Outcome>> {
         let deadline = Instant::now() + self.options.patience;
@@ -296,16 +336,11 @@ impl Inner {
     async fn commit_direct(&self, side: Side, entries: Vec<Entry>) -> Steps {
         let mut transactions = Vec::with_capacity(entries.len());
         for entry in &entries {
-            let mut transaction = entry.transaction.clone();
-            let mut guards = Vec::with_capacity(entry.views.len());
-            for view in &entry.views {
-                match view.guard(self, side) {
-                    Ok(guard) => guards.push(guard),
-                    Err(error) => return vec![(entry.index, Step::Failed(error))],
-                }
+            let guards = entry.views.iter().map(|view| view.guard(side));
+            match guards.collect::<Result<Vec<_>>>() {
+                Ok(guards) => transactions.push(guarded(&entry.transaction, guards)),
+                Err(error) => return vec![(entry.index, Step::Failed(error))],
             }
-            transaction.writes.splice(0..0, guards);
-            transactions.push(transaction);
         }
         let views: Vec<Arc<View>> = entries.iter().flat_map(|e| e.views.clone()).collect();
         let steps = match self.store(side).commit(transactions).await {
@@ -361,14 +396,12 @@ impl Inner {
             return;
         };
         for (_, step) in steps {
-            let status = match step {
-                Step::Done(Outcome::Committed { .. }) => "ok",
-                Step::Done(Outcome::Conflict(_)) => "conflict",
+            let answer = match step {
+                Step::Done(outcome) => Ok(outcome),
                 Step::Again(_) => continue,
-                Step::Failed(error) if error.is_indeterminate() => "indeterminate",
-                Step::Failed(_) => "error",
+                Step::Failed(error) => Err(error),
             };
-            observe::request(&view.kind, view.mode, "commit", status);
+            observe::request(&view.kind, view.mode, "commit", status(&answer));
         }
     }
 }
@@ -384,6 +417,25 @@ impl Routed {
 
     fn original(self) -> Transaction {
         self.original.unwrap_or(self.entry.transaction)
+    }
+}
+
+/// Returns a transaction that comes to nothing unless the guards hold.
+fn guarded(transaction: &Transaction, guards: impl IntoIterator<Item = Write>) -> Transaction {
+    let writes = guards.into_iter().chain(transaction.writes.iter().cloned());
+    Transaction {
+        writes: writes.collect(),
+        ..*transaction
+    }
+}
+
+/// Names an answer in the metrics.
+fn status<O: Borrow<Outcome>, E: Borrow<Error>>(answer: &Result<O, E>) -> &'static str {
+    match answer.as_ref().map(Borrow::borrow).map_err(Borrow::borrow) {
+        Ok(Outcome::Committed { .. }) => "ok",
+        Ok(Outcome::Conflict(_)) => "conflict",
+        Err(error) if error.is_indeterminate() => "indeterminate",
+        Err(_) => "error",
     }
 }
 

@@ -119,7 +119,7 @@ impl Inner {
         let mut transactions = Vec::with_capacity(objects.len());
         for object in objects {
             let guard = match view.unified {
-                Some(_) => view.guard(self, Side::Unified)?,
+                Some(_) => view.guard(Side::Unified)?,
                 // Mode 1 does without unified; its copy of the record is looked at here.
                 None => self.loose_guard(view).await?,
             };

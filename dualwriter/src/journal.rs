@@ -239,7 +239,7 @@ impl Inner {
     fn placing(&self, entry: &Entry, members: &[(ResourceKey, Intent)]) -> Result<Transaction> {
         let mut placing = Transaction::default();
         for view in &entry.views {
-            placing.writes.push(view.guard(self, Side::Unified)?);
+            placing.writes.push(view.guard(Side::Unified)?);
         }
         for (object, intent) in members {
             placing.writes.push(Write {
@@ -366,7 +366,7 @@ impl Inner {
             if !now.allows_finishing(view.record.epoch) {
                 return Ok(Part::Passed);
             }
-            part.writes.push(now.guard(self, Side::Legacy)?);
+            part.writes.push(now.guard(Side::Legacy)?);
         }
         for (object, intent) in &attempt.members {
             if intent.header.op == StoredOp::Check {
@@ -480,7 +480,7 @@ impl Inner {
         let mut check = entry.transaction.clone();
         let mut guards = Vec::new();
         for view in &entry.views {
-            match view.guard(self, side) {
+            match view.guard(side) {
                 Ok(guard) => guards.push(guard),
                 Err(error) => return Step::Failed(error),
             }

@@ -253,7 +253,7 @@ impl Inner {
                 if !view.allows_finishing(epoch) {
                     return Ok(Redone::Passed);
                 }
-                writes.push(view.guard(self, Side::Legacy)?);
+                writes.push(view.guard(Side::Legacy)?);
             }
             for (object, intent) in &claim.members {
                 if intent.write()?.op == Op::Check {

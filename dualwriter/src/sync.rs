@@ -360,7 +360,7 @@ impl Inner {
         let mut write = Transaction::put(self.keys.sync(&view.kind), unchanged, to_json(record))
             .and(Write::check(lease.key.clone(), held));
         if view.unified.is_some() {
-            write = write.and(view.guard(self, Side::Unified)?);
+            write = write.and(view.guard(Side::Unified)?);
         }
         match self.unified.commit_one(write).await? {
             Outcome::Committed { .. } => Ok(()),

@@ -28,6 +28,8 @@ pub(crate) struct View {
     pub(crate) legacy: Option<Precondition>,
     /// Holds in unified as long as the epoch lasts; absent where unified is not written.
     pub(crate) unified: Option<Precondition>,
+    /// The key of the control record.
+    pub(crate) key: ResourceKey,
     pub(crate) valid_until: Instant,
 }
 
@@ -58,7 +60,7 @@ impl View {
     }
 
     /// Returns the check that a store refuses once the epoch has passed.
-    pub(crate) fn guard(&self, inner: &Inner, side: Side) -> Result<Write> {
+    pub(crate) fn guard(&self, side: Side) -> Result<Write> {
         let precondition = match side {
             Side::Legacy => self.legacy,
             Side::Unified => self.unified,
@@ -72,7 +74,7 @@ impl View {
         } else {
             precondition
         };
-        Ok(Write::check(inner.keys.mode(&self.kind), precondition))
+        Ok(Write::check(self.key.clone(), precondition))
     }
 }
 
@@ -97,13 +99,16 @@ impl Copy {
 impl Inner {
     /// Returns what may be relied on now, looking it up if need be.
     pub(crate) async fn view(&self, kind: &Kind) -> Result<Arc<View>> {
-        if let Some(view) = self.cached(kind)
-            && !view.is_changing()
-            && Instant::now() < view.valid_until
-        {
-            return Ok(view);
+        match self.steady(kind) {
+            Some(view) => Ok(view),
+            None => self.load(kind).await,
         }
-        self.load(kind).await
+    }
+
+    /// Returns what may be relied on without looking it up.
+    pub(crate) fn steady(&self, kind: &Kind) -> Option<Arc<View>> {
+        let view = self.cached(kind)?;
+        (!view.is_changing() && Instant::now() < view.valid_until).then_some(view)
     }
 
     fn cached(&self, kind: &Kind) -> Option<Arc<View>> {
@@ -210,6 +215,7 @@ impl Inner {
             record,
             legacy: guards[0],
             unified: guards[1],
+            key: self.keys.mode(kind),
             valid_until: started + self.options.lease,
         }))
     }
