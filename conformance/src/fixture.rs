@@ -104,6 +104,10 @@ pub(crate) fn run_case(
         let result = AssertUnwindSafe(timeout(CASE_TIMEOUT, case))
             .catch_unwind()
             .await;
+        if matches!(result, Ok(Ok(()))) {
+            // The end of the runtime would break off what goes on in the background.
+            harness.closed().await;
+        }
         harness.remove().await;
         result
     });
