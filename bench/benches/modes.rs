@@ -3,22 +3,33 @@
 //!
 //! Rounds go through all of them one after the other, each on new stores, so that what else the
 //! machine does hits all alike; a ratio is one of rates of the same round. The table shows medians.
+//!
+//! Unified is redb. Legacy is SQLite, or what `UNISTORE_BENCH_LEGACY` says: `sqlite`, `postgres` or
+//! `mariadb`, whose servers `cargo xtask servers -- cargo bench -p bench --bench modes` starts.
+#![allow(clippy::unwrap_used, reason = "the stores of the tests are part of it")]
+
+#[path = "../../backend-sql/tests/it/stores.rs"]
+mod stores;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use backend_kv::{KvBackend, RedbEngine, RedbOptions};
-use backend_sql::{SqlOptions, SqliteBackend};
 use bench::load::{Load, Measured, creates, guarded_updates};
 use bench::rounds::{Size, median, spread};
-use dualwriter::{DualWriter, DualWriterConfig, Mode, Options};
+use bench::workload::key;
+use conformance::Harness;
+use dualwriter::{DualWriter, DualWriterConfig, Forced, Kind, Mode, Options};
 use storage_core::layer::GroupCommit;
 use storage_core::{Result, StorageBackend, SystemClock};
 use tempfile::TempDir;
 
+use stores::{Mysql, Postgres, Sqlite};
+
 const WRITERS: usize = 64;
 const VALUE_BYTES: usize = 1024;
+const LEGACY_VARIABLE: &str = "UNISTORE_BENCH_LEGACY";
 const FULL: Size = Size {
     rounds: 5,
     writes: 64,
@@ -55,7 +66,7 @@ struct Round {
 impl Target {
     fn name(self) -> String {
         match self {
-            Self::Legacy => "sqlite".into(),
+            Self::Legacy => legacy_name(),
             Self::Unified => "redb".into(),
             Self::Dual(mode) => format!("mode {}", mode.number()),
         }
@@ -71,37 +82,77 @@ impl Target {
         }
     }
 
-    async fn open(self, folder: &Path) -> Result<Arc<dyn StorageBackend>> {
+    async fn open(self, legacy: &dyn Harness, folder: &Path) -> Result<Opened> {
         match self {
-            Self::Legacy => open_legacy(folder).await,
-            Self::Unified => open_unified(folder),
+            Self::Legacy => Ok(Opened::One(open_legacy(legacy).await?)),
+            Self::Unified => Ok(Opened::One(open_unified(folder)?)),
             Self::Dual(mode) => {
-                let legacy = open_legacy(folder).await?;
+                let legacy = open_legacy(legacy).await?;
                 let unified = open_unified(folder)?;
-                let options = Options::new(DualWriterConfig::everything(mode));
-                Ok(Arc::new(DualWriter::open(legacy, unified, options).await?))
+                // A kind comes to mode 3 by a sync: without it each creation looks into legacy.
+                let first = if mode == Mode::Three { Mode::Two } else { mode };
+                let options = Options::new(DualWriterConfig::everything(first));
+                let dual = DualWriter::open(legacy, unified, options).await?;
+                if mode != first {
+                    let kind = Kind::of(&key(0)?);
+                    dual.sync(&kind, &mut |_| {}).await?;
+                    let changed = dual.set_mode(&kind, mode, Forced::No).await;
+                    changed.expect("the sync opened the gate");
+                }
+                Ok(Opened::Dual(Arc::new(dual)))
             }
         }
     }
 
     async fn round(self, load: Load) -> Result<Round> {
         let folder = folder();
-        let store = self.open(folder.path()).await?;
+        let legacy = new_legacy(folder.path());
+        let opened = self.open(&*legacy, folder.path()).await?;
+        let store = opened.store();
         // The first write of each writer creates its object.
         let first = Load { updates: 1, ..load };
         guarded_updates(Arc::clone(&store), first).await?;
-        Ok(Round {
+        let round = Round {
             creates: creates(Arc::clone(&store), load, 0).await?,
             updates: guarded_updates(store, load).await?,
-        })
+        };
+        if let Opened::Dual(dual) = opened {
+            dual.close().await?;
+        }
+        legacy.remove().await;
+        Ok(round)
     }
 }
 
-async fn open_legacy(folder: &Path) -> Result<Arc<dyn StorageBackend>> {
-    let path = folder.join("legacy.db");
-    let path = path.to_string_lossy();
-    let options = SqlOptions::default();
-    let store = SqliteBackend::open(&path, &options, Arc::new(SystemClock)).await?;
+enum Opened {
+    One(Arc<dyn StorageBackend>),
+    Dual(Arc<DualWriter>),
+}
+
+impl Opened {
+    fn store(&self) -> Arc<dyn StorageBackend> {
+        match self {
+            Self::One(store) => Arc::clone(store),
+            Self::Dual(dual) => Arc::clone(dual) as Arc<dyn StorageBackend>,
+        }
+    }
+}
+
+fn legacy_name() -> String {
+    std::env::var(LEGACY_VARIABLE).unwrap_or_else(|_| "sqlite".into())
+}
+
+fn new_legacy(folder: &Path) -> Box<dyn Harness> {
+    match legacy_name().as_str() {
+        "sqlite" => Box::new(Sqlite::new_in(folder)),
+        "postgres" => Box::new(Postgres::default()),
+        "mariadb" => Box::new(Mysql::default()),
+        other => panic!("{LEGACY_VARIABLE}={other}: sqlite, postgres and mariadb are allowed"),
+    }
+}
+
+async fn open_legacy(legacy: &dyn Harness) -> Result<Arc<dyn StorageBackend>> {
+    let store = legacy.open(Arc::new(SystemClock)).await?;
     Ok(Arc::new(GroupCommit::new(store)))
 }
 

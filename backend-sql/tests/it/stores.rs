@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 #[cfg(feature = "sqlite")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,13 +50,17 @@ pub(crate) struct Sqlite {
 #[cfg(feature = "sqlite")]
 impl Default for Sqlite {
     fn default() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { folder }
+        Self::new_in(&std::env::temp_dir())
     }
 }
 
 #[cfg(feature = "sqlite")]
 impl Sqlite {
+    pub(crate) fn new_in(folder: &Path) -> Self {
+        let folder = TempDir::new_in(folder).unwrap();
+        Self { folder }
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("store.db")
     }
