@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use dualwriter::{Forced, Kind, Mode, Repair};
 
 use self::answer::Answer;
-use self::reach::Reach;
+use self::reach::{Reach, reach};
 use super::{DIFFERENT, SAME};
 use crate::cli::{
     MigrateArguments, MigrateCommand, PromoteArguments, RollbackArguments, VerifyArguments,
@@ -25,13 +25,13 @@ const NO: u8 = DIFFERENT;
 /// Moves kinds from one store to another.
 pub(crate) async fn run(arguments: MigrateArguments, file: &ConfigFile) -> Result<ExitCode> {
     let answer = Answer::new(arguments.reach.output);
-    let reach = Reach::new(arguments.reach, file).await?;
-    let code = order(&reach, arguments.command, &answer).await;
+    let reach = reach(arguments.reach, file).await?;
+    let code = order(&*reach, arguments.command, &answer).await;
     reach.close().await;
     Ok(ExitCode::from(code?))
 }
 
-async fn order(reach: &Reach, command: MigrateCommand, answer: &Answer) -> Result<u8> {
+async fn order(reach: &dyn Reach, command: MigrateCommand, answer: &Answer) -> Result<u8> {
     match command {
         MigrateCommand::Status { kind: None } => {
             answer.statuses(&reach.statuses().await?)?;
@@ -48,13 +48,13 @@ async fn order(reach: &Reach, command: MigrateCommand, answer: &Answer) -> Resul
     }
 }
 
-async fn sync(reach: &Reach, kind: &Kind, answer: &Answer) -> Result<u8> {
+async fn sync(reach: &dyn Reach, kind: &Kind, answer: &Answer) -> Result<u8> {
     let report = reach.sync(kind).await?;
     answer.synced(kind, &report)?;
     Ok(if report.complete { DONE } else { NO })
 }
 
-async fn promote(reach: &Reach, arguments: PromoteArguments, answer: &Answer) -> Result<u8> {
+async fn promote(reach: &dyn Reach, arguments: PromoteArguments, answer: &Answer) -> Result<u8> {
     let kind = arguments.kind.0;
     let now = reach.mode(&kind).await?;
     let to = match arguments.to {
@@ -72,7 +72,7 @@ async fn promote(reach: &Reach, arguments: PromoteArguments, answer: &Answer) ->
     change(reach, &kind, to, forced, answer).await
 }
 
-async fn rollback(reach: &Reach, arguments: RollbackArguments, answer: &Answer) -> Result<u8> {
+async fn rollback(reach: &dyn Reach, arguments: RollbackArguments, answer: &Answer) -> Result<u8> {
     let kind = arguments.kind.0;
     let now = reach.mode(&kind).await?;
     let to = match arguments.to {
@@ -91,7 +91,7 @@ async fn rollback(reach: &Reach, arguments: RollbackArguments, answer: &Answer) 
 }
 
 async fn change(
-    reach: &Reach,
+    reach: &dyn Reach,
     kind: &Kind,
     to: Mode,
     forced: Forced,
@@ -109,7 +109,7 @@ async fn change(
     }
 }
 
-async fn verify(reach: &Reach, arguments: VerifyArguments, answer: &Answer) -> Result<u8> {
+async fn verify(reach: &dyn Reach, arguments: VerifyArguments, answer: &Answer) -> Result<u8> {
     let kind = arguments.kind.0;
     let repair = if arguments.repair {
         Repair::Yes
@@ -117,7 +117,7 @@ async fn verify(reach: &Reach, arguments: VerifyArguments, answer: &Answer) -> R
         Repair::No
     };
     let found = reach
-        .verify(&kind, repair, |differing| answer.differing(differing))
+        .verify(&kind, repair, &mut |differing| answer.differing(differing))
         .await?;
     answer.verified(&kind, &found)?;
     Ok(if found.is_equal() { DONE } else { NO })

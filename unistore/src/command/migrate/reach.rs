@@ -1,4 +1,5 @@
 use anyhow::Result;
+use async_trait::async_trait;
 use dualwriter::{Forced, Kind, Mode, Repair, Transition};
 use unistore::StoreUrl;
 
@@ -8,85 +9,57 @@ use crate::cli::{ReachArguments, UnifiedStorageArguments};
 use crate::config_file::ConfigFile;
 use crate::migration::{Differing, Migration, Refused, Synced, Verified};
 use crate::settings::Legacy;
+use crate::unified_storage::kinds;
+
+/// Told of each difference that is found.
+pub(super) type OnDifference<'a> = &'a mut (dyn FnMut(&Differing) + Send);
 
 /// The way to the dual writer.
-pub(super) enum Reach {
-    /// In this process, on the stores.
-    Stores(Box<Stores>),
-    /// In a server.
-    Server(Box<Server>),
-}
+#[async_trait]
+pub(super) trait Reach: Send + Sync {
+    async fn status(&self, kind: &Kind) -> Result<Migration>;
 
-impl Reach {
-    pub(super) async fn new(arguments: ReachArguments, file: &ConfigFile) -> Result<Self> {
-        let store: Option<StoreUrl> = file.or(arguments.stores.store, "storage", "store")?;
-        let sync = UnifiedStorageArguments::default();
-        let legacy = Legacy::new(arguments.stores.legacy, sync, file)?;
-        match (arguments.data_dir, store, legacy) {
-            (None, Some(store), Some(legacy)) => {
-                let stores = Stores::open(&store, legacy).await?;
-                Ok(Self::Stores(Box::new(stores)))
-            }
-            (data_dir, _, _) => {
-                let data_dir = file.or(data_dir, "server", "data_dir")?;
-                Ok(Self::Server(Box::new(Server::find(data_dir)?)))
-            }
-        }
-    }
-
-    pub(super) async fn close(&self) {
-        match self {
-            Self::Stores(stores) => stores.close().await,
-            Self::Server(_) => {}
-        }
-    }
-
-    pub(super) async fn statuses(&self) -> Result<Vec<Migration>> {
-        match self {
-            Self::Stores(stores) => stores.statuses().await,
-            Self::Server(server) => server.statuses().await,
-        }
-    }
-
-    pub(super) async fn status(&self, kind: &Kind) -> Result<Migration> {
-        match self {
-            Self::Stores(stores) => stores.status(kind).await,
-            Self::Server(server) => server.status(kind).await,
-        }
-    }
-
-    pub(super) async fn mode(&self, kind: &Kind) -> Result<Mode> {
-        Ok(Mode::from_number(self.status(kind).await?.status.mode)?)
-    }
-
-    pub(super) async fn set_mode(
+    async fn set_mode(
         &self,
         kind: &Kind,
         to: Mode,
         forced: Forced,
-    ) -> Result<Result<Transition, Refused>> {
-        match self {
-            Self::Stores(stores) => stores.set_mode(kind, to, forced).await,
-            Self::Server(server) => server.set_mode(kind, to, forced).await,
-        }
-    }
+    ) -> Result<Result<Transition, Refused>>;
 
-    pub(super) async fn sync(&self, kind: &Kind) -> Result<Synced> {
-        match self {
-            Self::Stores(stores) => stores.sync(kind).await,
-            Self::Server(server) => server.sync(kind).await,
-        }
-    }
+    async fn sync(&self, kind: &Kind) -> Result<Synced>;
 
-    pub(super) async fn verify(
+    async fn verify(
         &self,
         kind: &Kind,
         repair: Repair,
-        on_difference: impl FnMut(&Differing) + Send,
-    ) -> Result<Verified> {
-        match self {
-            Self::Stores(stores) => stores.verify(kind, repair, on_difference).await,
-            Self::Server(server) => server.verify(kind, repair, on_difference).await,
+        on_difference: OnDifference<'_>,
+    ) -> Result<Verified>;
+
+    async fn close(&self) {}
+
+    async fn statuses(&self) -> Result<Vec<Migration>> {
+        let mut statuses = Vec::new();
+        for kind in kinds() {
+            statuses.push(self.status(&kind).await?);
+        }
+        Ok(statuses)
+    }
+
+    async fn mode(&self, kind: &Kind) -> Result<Mode> {
+        Ok(Mode::from_number(self.status(kind).await?.status.mode)?)
+    }
+}
+
+/// Finds the way: in this process where both stores are named, else in a server.
+pub(super) async fn reach(arguments: ReachArguments, file: &ConfigFile) -> Result<Box<dyn Reach>> {
+    let store: Option<StoreUrl> = file.or(arguments.stores.store, "storage", "store")?;
+    let sync = UnifiedStorageArguments::default();
+    let legacy = Legacy::new(arguments.stores.legacy, sync, file)?;
+    match (arguments.data_dir, store, legacy) {
+        (None, Some(store), Some(legacy)) => Ok(Box::new(Stores::open(&store, legacy).await?)),
+        (data_dir, _, _) => {
+            let data_dir = file.or(data_dir, "server", "data_dir")?;
+            Ok(Box::new(Server::find(data_dir)?))
         }
     }
 }

@@ -3,17 +3,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use apiserver::Response;
+use async_trait::async_trait;
 use dualwriter::{Forced, Kind, Mode, Repair, Transition};
 use serde_json::{Value, json};
 
 use super::bar::Bar;
+use super::reach::{OnDifference, Reach};
 use crate::identity;
 use crate::migration::{
-    Differing, Migration, MigrationObject, MigrationStatus, Refused, Synced, Task, Verified, Work,
-    WorkState, path,
+    Migration, MigrationObject, MigrationStatus, Refused, Synced, Task, Verified, Work, WorkState,
+    path,
 };
 use crate::settings::DATA_DIR;
-use crate::unified_storage::kinds;
 
 /// How often a server is asked how far it is.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -40,16 +41,11 @@ impl Server {
             })?,
         })
     }
+}
 
-    pub(super) async fn statuses(&self) -> Result<Vec<Migration>> {
-        let mut statuses = Vec::new();
-        for kind in kinds() {
-            statuses.push(self.status(&kind).await?);
-        }
-        Ok(statuses)
-    }
-
-    pub(super) async fn status(&self, kind: &Kind) -> Result<Migration> {
+#[async_trait]
+impl Reach for Server {
+    async fn status(&self, kind: &Kind) -> Result<Migration> {
         let response = self.client.get(&path(kind)).await?;
         let mut status = shown(kind, &read(&response)?)?;
         // Both are for those who know nothing but the object.
@@ -59,7 +55,7 @@ impl Server {
         Ok(Migration { name, status })
     }
 
-    pub(super) async fn set_mode(
+    async fn set_mode(
         &self,
         kind: &Kind,
         to: Mode,
@@ -90,17 +86,17 @@ impl Server {
         Ok(Ok(Transition { from, to }))
     }
 
-    pub(super) async fn sync(&self, kind: &Kind) -> Result<Synced> {
+    async fn sync(&self, kind: &Kind) -> Result<Synced> {
         let bar = Bar::new("syncing")?;
         let done = self.work(kind, Task::Sync, "syncRequest", &bar).await?;
         done.synced.context("the server does not say what it did")
     }
 
-    pub(super) async fn verify(
+    async fn verify(
         &self,
         kind: &Kind,
         repair: Repair,
-        mut on_difference: impl FnMut(&Differing) + Send,
+        on_difference: OnDifference<'_>,
     ) -> Result<Verified> {
         let bar = Bar::new("comparing")?;
         let (task, field) = match repair {
@@ -109,10 +105,12 @@ impl Server {
         };
         let found = self.work(kind, task, field, &bar).await?.verified;
         let found = found.context("the server does not say what it found")?;
-        bar.aside(|| found.differences.iter().for_each(&mut on_difference));
+        bar.aside(|| found.differences.iter().for_each(on_difference));
         Ok(found)
     }
+}
 
+impl Server {
     /// Asks for work and waits for its end.
     async fn work(&self, kind: &Kind, task: Task, field: &str, bar: &Bar) -> Result<Work> {
         let request = request()?;

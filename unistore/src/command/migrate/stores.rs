@@ -1,4 +1,5 @@
 use anyhow::{Context, Result};
+use async_trait::async_trait;
 use dualwriter::{
     DataSync, Difference, DualWriter, Forced, Kind, Mode, Progress, Repair, Transition,
     TransitionError,
@@ -6,10 +7,10 @@ use dualwriter::{
 use unistore::{Layers, StoreUrl};
 
 use super::bar::Bar;
+use super::reach::{OnDifference, Reach};
 use crate::migration::{Differing, Migration, Refused, Synced, Verified};
 use crate::open::open;
 use crate::settings::Legacy;
-use crate::unified_storage::kinds;
 
 /// Both stores, opened by this process beside those that serve them.
 pub(super) struct Stores {
@@ -27,28 +28,23 @@ impl Stores {
         Ok(Self { layers })
     }
 
-    pub(super) async fn close(&self) {
-        self.layers.shutdown().await;
-    }
-
     fn dual_writer(&self) -> Result<&DualWriter> {
         let dual_writer = self.layers.dual_writer().map(|dual_writer| &**dual_writer);
         dual_writer.context("there is no dual writer")
     }
+}
 
-    pub(super) async fn statuses(&self) -> Result<Vec<Migration>> {
-        let mut statuses = Vec::new();
-        for kind in kinds() {
-            statuses.push(self.status(&kind).await?);
-        }
-        Ok(statuses)
+#[async_trait]
+impl Reach for Stores {
+    async fn close(&self) {
+        self.layers.shutdown().await;
     }
 
-    pub(super) async fn status(&self, kind: &Kind) -> Result<Migration> {
+    async fn status(&self, kind: &Kind) -> Result<Migration> {
         Ok(self.dual_writer()?.status(kind).await?.into())
     }
 
-    pub(super) async fn set_mode(
+    async fn set_mode(
         &self,
         kind: &Kind,
         to: Mode,
@@ -61,17 +57,17 @@ impl Stores {
         }
     }
 
-    pub(super) async fn sync(&self, kind: &Kind) -> Result<Synced> {
+    async fn sync(&self, kind: &Kind) -> Result<Synced> {
         let bar = Bar::new("syncing")?;
         let mut show = |now: Progress| bar.show(now.compared, now.total);
         Ok(self.dual_writer()?.sync(kind, &mut show).await?.into())
     }
 
-    pub(super) async fn verify(
+    async fn verify(
         &self,
         kind: &Kind,
         repair: Repair,
-        mut on_difference: impl FnMut(&Differing) + Send,
+        on_difference: OnDifference<'_>,
     ) -> Result<Verified> {
         let bar = Bar::new("comparing")?;
         let mut found = Vec::new();
