@@ -5,17 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::traffic::Dice;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::actor::{Actors, Cast, write};
-use crate::explain::{History, unexplained};
-use crate::follow::follow;
+use crate::actor::{Actors, Cast};
+use crate::ending::{Watchers, stop_and_explain};
 use crate::process::Process;
-use crate::record::{Ask, Record, Told};
-use crate::rounds::{PATIENCE, alone, number};
-use crate::support::server::succeed;
+use crate::record::Record;
+use crate::rounds::{alone, number};
 use crate::support::stores::{Store, engines};
-use crate::unseen::unseen;
 
 const CLIENTS: usize = 8;
 const OBJECTS: usize = 24;
@@ -23,8 +20,6 @@ const OBJECTS: usize = 24;
 const ROUNDS: usize = 5;
 /// Most writes that are acknowledged between two kills.
 const WRITES_MAX: usize = 80;
-/// The object that ends the watch.
-const LAST: &str = "the-last";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_on_every_engine() {
@@ -40,7 +35,7 @@ async fn killed_while_it_is_written_to(engine: &str) {
     let process = Arc::new(Process::start(&store.url, &keep_all));
     let processes = [Arc::clone(&process)];
     let record = Arc::new(Record::default());
-    let watcher = tokio::spawn(follow(Arc::clone(&process), LAST.to_owned()));
+    let watchers = Watchers::start(&processes);
     let rounds = number("UNISTORE_TEST_KILL_ROUNDS", ROUNDS);
     let mut dice = Dice::new(rounds as u64);
     let mut starts = Vec::new();
@@ -63,18 +58,9 @@ async fn killed_while_it_is_written_to(engine: &str) {
         record.progress(CLIENTS).await;
         actors.stop().await;
     }
-    let api = process.playlists().await;
-    let create = Ask::Create(record.marker());
-    let last = write(&record, &api, 0, LAST, create).await;
-    assert!(matches!(last, Told::Done(_)), "{last:?}");
-    let seen = timeout(PATIENCE, watcher).await.unwrap().unwrap();
-    process.stop();
+    let seen = watchers.end(&record).await;
     let took = started.elapsed();
-    succeed(&["check", "--store", &store.url]);
-    let history = History::read(&store.url).await;
-    let mut wrong = unexplained(&record.attempts(), &[&history], &[]);
-    wrong.extend(unseen(&seen, &[&history]));
-    assert!(wrong.is_empty(), "on {engine}: {wrong:#?}");
+    stop_and_explain(&processes, &store.url, &record, &seen).await;
     let slowest = starts.iter().max().unwrap_or(&Duration::ZERO);
     println!(
         "{engine}: {rounds} kills in {took:.1?}; {}; slowest start {slowest:.1?}",

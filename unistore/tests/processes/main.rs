@@ -21,6 +21,7 @@ mod support {
 mod servers;
 
 mod actor;
+mod ending;
 mod explain;
 mod follow;
 mod process;

@@ -3,17 +3,14 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::actor::{Actors, Cast, write};
-use crate::explain::{History, unexplained};
-use crate::follow::follow;
+use crate::actor::{Actors, Cast};
+use crate::ending::{Watchers, stop_and_explain};
 use crate::process::Process;
-use crate::record::{Ask, Record, Told};
-use crate::rounds::{PATIENCE, alone, number};
+use crate::record::Record;
+use crate::rounds::{alone, number};
 use crate::servers::{Kind, OwnServer};
-use crate::support::server::succeed;
-use crate::unseen::unseen;
 
 const CLIENTS: usize = 8;
 const OBJECTS: usize = 24;
@@ -23,8 +20,6 @@ const ROUNDS: usize = 2;
 const AWAY_EVERY: usize = 2;
 /// Writes that are acknowledged between two outages.
 const WRITES_PER_ROUND: usize = 40;
-/// The object that ends the watch.
-const LAST: &str = "the-last";
 
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +40,7 @@ async fn stopped_while_it_is_written_to(kind: Kind) {
     let process = Arc::new(Process::start(&database.url(), &keep_all));
     let processes = [Arc::clone(&process)];
     let record = Arc::new(Record::default());
-    let watcher = tokio::spawn(follow(Arc::clone(&process), LAST.to_owned()));
+    let watchers = Watchers::start(&processes);
     let rounds = number("UNISTORE_TEST_OUTAGE_ROUNDS", ROUNDS);
     let mut back_after = Vec::new();
     for round in 0..rounds {
@@ -67,17 +62,8 @@ async fn stopped_while_it_is_written_to(kind: Kind) {
         back_after.push(is_up.elapsed());
         actors.stop().await;
     }
-    let api = process.playlists().await;
-    let create = Ask::Create(record.marker());
-    let last = write(&record, &api, 0, LAST, create).await;
-    assert!(matches!(last, Told::Done(_)), "{last:?}");
-    let seen = timeout(PATIENCE, watcher).await.unwrap().unwrap();
-    process.stop();
-    succeed(&["check", "--store", &database.url()]);
-    let history = History::read(&database.url()).await;
-    let mut wrong = unexplained(&record.attempts(), &[&history], &[]);
-    wrong.extend(unseen(&seen, &[&history]));
-    assert!(wrong.is_empty(), "on {kind:?}: {wrong:#?}");
+    let seen = watchers.end(&record).await;
+    stop_and_explain(&processes, &database.url(), &record, &seen).await;
     back_after.sort();
     println!(
         "{kind:?}: {rounds} stops; {}; {CLIENTS} writes after it was up: median {:.1?}, longest \

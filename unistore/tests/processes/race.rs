@@ -5,16 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::actor::{Actors, Cast, write};
-use crate::explain::{History, unexplained};
-use crate::follow::{Segment, follow};
+use crate::actor::{Actors, Cast};
+use crate::ending::{Watchers, stop_and_explain};
+use crate::follow::Segment;
 use crate::process::Process;
-use crate::record::{Ask, Attempt, Record, Told};
-use crate::rounds::{PATIENCE, alone, number};
+use crate::record::{Attempt, Record, Told};
+use crate::rounds::{alone, number};
 use crate::support::stores::{Store, engines};
-use crate::unseen::unseen;
 
 const WRITERS_PER_PROCESS: usize = 8;
 const OBJECTS: usize = 50;
@@ -22,8 +21,6 @@ const OBJECTS: usize = 50;
 const RACE_SECONDS: usize = 4;
 /// They go on until there are as many writes, however slow the machine is.
 const WRITES_MIN: usize = 100;
-/// The object that ends the watches.
-const LAST: &str = "the-last";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_write_one_database() {
@@ -39,9 +36,7 @@ async fn race(engine: &str) {
     let keep_all = ["--history-per-object", "unlimited"];
     let processes = [(); 2].map(|()| Arc::new(Process::start(&store.url, &keep_all)));
     let record = Arc::new(Record::default());
-    let watchers = processes
-        .clone()
-        .map(|process| tokio::spawn(follow(process, LAST.to_owned())));
+    let watchers = Watchers::start(&processes);
     let cast = Cast {
         actors: WRITERS_PER_PROCESS * processes.len(),
         objects: OBJECTS,
@@ -55,30 +50,14 @@ async fn race(engine: &str) {
     tokio::time::sleep_until(started + Duration::from_secs(seconds as u64)).await;
     actors.stop().await;
     let took = started.elapsed();
-    let create = Ask::Create(record.marker());
-    let api = processes[0].playlists().await;
-    let last = write(&record, &api, 0, LAST, create).await;
-    assert!(matches!(last, Told::Done(_)), "{last:?}");
-    let mut seen = Vec::new();
-    for watcher in watchers {
-        seen.push(timeout(PATIENCE, watcher).await.unwrap().unwrap());
-    }
-    for process in &processes {
-        process.stop();
-    }
-    let attempts = record.attempts();
-    let history = History::read(&store.url).await;
-    let mut wrong = unexplained(&attempts, &[&history], &[]);
-    for segments in &seen {
-        wrong.extend(unseen(segments, &[&history]));
-        // Nothing happened that would make a watcher list again.
-        assert_eq!(segments.len(), 1);
-    }
-    assert!(wrong.is_empty(), "on {engine}: {wrong:#?}");
+    let seen = watchers.end(&record).await;
+    stop_and_explain(&processes, &store.url, &record, &seen).await;
+    // Nothing happened that would make a watcher list again.
+    assert!(seen.iter().all(|segments| segments.len() == 1));
     println!(
         "{engine}: {} in {took:.1?}; {}",
         record.summary(),
-        delays(&attempts, &seen)
+        delays(&record.attempts(), &seen)
     );
 }
 
