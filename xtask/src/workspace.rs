@@ -18,6 +18,12 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// The variable with the user's own flags for the compiler.
+const FLAGS_VARIABLE: &str = "RUSTFLAGS";
+
+/// What the simulator's runs need to repeat exactly.
+const SEEDED_RUNTIME: &str = "--cfg tokio_unstable";
+
 /// Returns a call of cargo in the workspace.
 pub(crate) fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -29,6 +35,10 @@ pub(crate) fn cargo() -> Command {
         if name_text.starts_with("CARGO_PKG_") || name_text.starts_with("CARGO_MANIFEST_") {
             command.env_remove(&name);
         }
+    }
+    if let Ok(flags) = std::env::var(FLAGS_VARIABLE) {
+        // It replaces the flags of `.cargo/config.toml`.
+        command.env(FLAGS_VARIABLE, format!("{flags} {SEEDED_RUNTIME}"));
     }
     command
 }
