@@ -100,14 +100,16 @@ pub(crate) fn run_case(
         .build()
         .expect("a runtime starts");
     let result = runtime.block_on(async {
-        let case = case(Fixture::new(Arc::clone(harness)));
-        let result = AssertUnwindSafe(timeout(CASE_TIMEOUT, case))
-            .catch_unwind()
-            .await;
-        if matches!(result, Ok(Ok(()))) {
-            // The end of the runtime would break off what goes on in the background.
-            harness.closed().await;
-        }
+        let case = async {
+            let fixture = Fixture::new(Arc::clone(harness));
+            let done = timeout(CASE_TIMEOUT, case(fixture)).await;
+            if done.is_ok() {
+                // The end of the runtime would break off what goes on in the background.
+                harness.closed().await;
+            }
+            done
+        };
+        let result = AssertUnwindSafe(case).catch_unwind().await;
         harness.remove().await;
         result
     });

@@ -1,6 +1,5 @@
 //! Writes: which way each transaction goes, in order, with an outcome of its own.
 
-use std::borrow::Borrow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -75,7 +74,7 @@ impl Inner {
             self.forget(&view.kind);
             return Ok(None);
         }
-        observe::request(&view.kind, view.mode, "commit", status(&answer));
+        observe::request(&view.kind, view.mode, "commit", status(answer.as_ref()));
         answer.map(Some)
     }
 
@@ -401,7 +400,7 @@ impl Inner {
                 Step::Again(_) => continue,
                 Step::Failed(error) => Err(error),
             };
-            observe::request(&view.kind, view.mode, "commit", status(&answer));
+            observe::request(&view.kind, view.mode, "commit", status(answer));
         }
     }
 }
@@ -430,8 +429,8 @@ fn guarded(transaction: &Transaction, guards: impl IntoIterator<Item = Write>) -
 }
 
 /// Names an answer in the metrics.
-fn status<O: Borrow<Outcome>, E: Borrow<Error>>(answer: &Result<O, E>) -> &'static str {
-    match answer.as_ref().map(Borrow::borrow).map_err(Borrow::borrow) {
+fn status(answer: Result<&Outcome, &Error>) -> &'static str {
+    match answer {
         Ok(Outcome::Committed { .. }) => "ok",
         Ok(Outcome::Conflict(_)) => "conflict",
         Err(error) if error.is_indeterminate() => "indeterminate",

@@ -114,12 +114,13 @@ impl Migrations {
         self.0.tasks.wait().await;
     }
 
-    /// Makes all objects anew.
+    /// Makes all objects anew, and returns the first error when all were tried.
     async fn refresh(&self) -> storage_core::Result<()> {
+        let mut refreshed = Ok(());
         for kind in self.0.kinds.keys() {
-            self.refresh_one(kind).await?;
+            refreshed = refreshed.and(self.refresh_one(kind).await);
         }
-        Ok(())
+        refreshed
     }
 
     /// Makes the object of a kind anew, unless somebody is at it: an order that is being carried
