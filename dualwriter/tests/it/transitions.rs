@@ -9,6 +9,7 @@ use conformance::step::{key, put, scope};
 use conformance::{Fault, Faulty, Operation};
 use dualwriter::{
     DualWriter, Forced, Gate, Kind, Mode, Options, Repair, Side, Transition, TransitionError,
+    Writes,
 };
 use storage_core::{
     ChangesQuery, ErrorKind, ListQuery, Memory, Precondition, Revision, StorageBackend,
@@ -229,6 +230,58 @@ async fn under_load_each_pair_loses_no_acknowledged_write() {
         }
     })
     .await;
+}
+
+/// In a mode that writes one store a write has only its guard to notice that the mode changed while
+/// it was under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_a_change_overtakes_goes_where_the_new_mode_says() {
+    for (from, to) in [
+        (Mode::Zero, Mode::Two),
+        (Mode::Zero, Mode::Five),
+        (Mode::Four, Mode::Five),
+    ] {
+        let legacy: Backend = Arc::new(Memory::new());
+        let unified: Backend = Arc::new(Memory::new());
+        let connections = [&legacy, &unified].map(|store| Faulty::new(Arc::clone(store)));
+        let faults = match from.policy().writes {
+            Writes::Legacy => connections[0].faults(),
+            _ => connections[1].faults(),
+        };
+        let [to_legacy, to_unified] = connections;
+        let writer = DualWriter::open(Arc::new(to_legacy), Arc::new(to_unified), quick(from));
+        let writer = Arc::new(writer.await.unwrap());
+        writer.create(key("a"), "1".into()).await.unwrap();
+        let operator = open(&legacy, &unified, quick(from)).await;
+
+        let gate = faults.hold_next(Operation::Commit);
+        let written = tokio::spawn({
+            let writer = Arc::clone(&writer);
+            let put = Transaction::put(key("a"), Precondition::Any, "2");
+            async move { writer.commit_one(put).await }
+        });
+        gate.reached().await;
+        operator.set_mode(&kind(), to, Forced::No).await.unwrap();
+        gate.release();
+        let outcome = written.await.unwrap().unwrap();
+        assert!(outcome.revision().is_some(), "{from} to {to}: {outcome:?}");
+        let stored = async |store: &Backend| {
+            let stored = store.get(&key("a"), None).await.unwrap();
+            stored.map(|stored| stored.value)
+        };
+        assert_eq!(stored(&unified).await.unwrap(), "2", "{from} to {to}");
+        let in_legacy = stored(&legacy).await;
+        let expected = match (from, to) {
+            (Mode::Zero, Mode::Two) => Some("2"),
+            (Mode::Zero, _) => Some("1"),
+            _ => None,
+        };
+        assert_eq!(
+            in_legacy.as_deref(),
+            expected.map(str::as_bytes),
+            "{from} to {to}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
