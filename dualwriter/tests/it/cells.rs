@@ -8,12 +8,11 @@ use conformance::step::{internal_key, key, scope};
 use conformance::{Fault, Faults, Faulty, Operation};
 use dualwriter::{DualWriter, Forced, Gate, Kind, Mode, Options, TransitionError};
 use storage_core::{
-    Error, ErrorKind, INTERNAL_GROUP, ListQuery, Memory, Outcome, Precondition, ResourceKey, Scope,
-    StorageBackend, StorageBackendExt, SystemClock, Transaction,
+    Error, ErrorKind, ListQuery, Memory, Outcome, Precondition, ResourceKey, StorageBackend,
+    StorageBackendExt, SystemClock, Transaction,
 };
-use tokio::time::{Instant, sleep};
 
-use crate::rig::options;
+use crate::rig::{intents, options, until};
 
 /// Two stores that can be seen through and made to fail, under a mode.
 struct Rig {
@@ -89,8 +88,7 @@ impl Rig {
     }
 
     async fn intents(&self) -> usize {
-        let intents = ListQuery::live(Scope::resource(INTERNAL_GROUP, "dual.intent"));
-        self.unified.list(&intents).await.unwrap().items.len()
+        intents(&self.unified).await
     }
 
     async fn sync(&self) -> bool {
@@ -119,15 +117,6 @@ impl Rig {
 
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
-}
-
-/// Waits for what the background does.
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let bound = Instant::now() + Duration::from_secs(60);
-    while !done().await {
-        assert!(Instant::now() < bound, "not yet: {what}");
-        sleep(Duration::from_millis(2)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

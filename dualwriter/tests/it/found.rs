@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use conformance::step::{key, scope};
 use conformance::{Fault, Faulty, Gate, Operation};
-use dualwriter::{DualWriter, Forced, Kind, Mode, Side};
+use dualwriter::{DualWriter, Forced, Kind, Mode, Options, Side};
 use storage_core::{
     ChangesQuery, ErrorKind, ListQuery, Memory, Precondition, ResourceKey, StorageBackend,
     StorageBackendExt, Stored, SystemClock, Transaction,
 };
 use tokio::time::timeout;
 
-use crate::rig::{Backend, open, options};
+use crate::rig::{Backend, intents, open, options, until};
 
 /// How long a read may be held up by a change that stands still.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -195,4 +195,41 @@ async fn help_late(side: Side, read: u64) -> bool {
     let stored = legacy.get(&key("a"), None).await.unwrap().unwrap();
     assert_eq!(stored.value, "3", "held before read {read} of {side}");
     true
+}
+
+/// A background copy of mode 1 that came late left its intent behind when the kind was back in mode
+/// 0, where nobody looked for unfinished work: it was shown as in doubt for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_late_copy_left_behind_is_cleaned_up_in_mode_0() {
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let kind = Kind::of(&key("a"));
+    let process = || Options {
+        lease: Duration::from_millis(200),
+        ..options(Mode::Zero, Arc::new(SystemClock))
+    };
+    let operator = open(&legacy, &unified, process()).await;
+    let to = async |mode| operator.set_mode(&kind, mode, Forced::No).await.unwrap();
+    to(Mode::One).await;
+    // What the process sends arrives late, and then it is dead.
+    let network = Faulty::new(Arc::clone(&unified));
+    let delays = network.faults();
+    let connection = Faulty::new(network);
+    let faults = connection.faults();
+    let copier = DualWriter::open(Arc::clone(&legacy), Arc::new(connection), process());
+    let copier = copier.await.unwrap();
+    copier.status(&kind).await.unwrap();
+    faults.next(Operation::Commit, Fault::CrashAfter);
+    let gate = delays.hold_next(Operation::Commit);
+    copier.create(key("a"), "1".into()).await.unwrap();
+    gate.reached().await;
+    to(Mode::Zero).await;
+    operator.close().await.unwrap();
+    gate.release();
+    let in_doubt = async || intents(&unified).await;
+    until("the copy's intent is there", async || in_doubt().await == 1).await;
+    drop(copier);
+
+    let last = open(&legacy, &unified, process()).await;
+    last.status(&kind).await.unwrap();
+    until("nothing is in doubt", async || in_doubt().await == 0).await;
 }

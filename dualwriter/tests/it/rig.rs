@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dualwriter::{DualWriter, DualWriterConfig, InstanceId, Mode, Options};
-use storage_core::{Clock, StorageBackend};
+use storage_core::{Clock, INTERNAL_GROUP, ListQuery, Scope, StorageBackend};
+use tokio::time::{Instant, sleep};
 
 pub(crate) type Backend = Arc<dyn StorageBackend>;
 
@@ -24,4 +25,19 @@ pub(crate) async fn open(legacy: &Backend, unified: &Backend, options: Options) 
     DualWriter::open(Arc::clone(legacy), Arc::clone(unified), options)
         .await
         .expect("a dual writer opens")
+}
+
+/// Counts the writes and copies that are not finished.
+pub(crate) async fn intents(unified: &impl StorageBackend) -> usize {
+    let intents = ListQuery::live(Scope::resource(INTERNAL_GROUP, "dual.intent"));
+    unified.list(&intents).await.unwrap().items.len()
+}
+
+/// Waits for what the background does.
+pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let bound = Instant::now() + Duration::from_secs(60);
+    while !done().await {
+        assert!(Instant::now() < bound, "not yet: {what}");
+        sleep(Duration::from_millis(2)).await;
+    }
 }

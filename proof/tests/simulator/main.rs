@@ -25,20 +25,14 @@ fn number(name: &str) -> Option<u64> {
     })
 }
 
-/// Seeds that failed once, and why. They did in some orders in which tasks can take turns, the
-/// rarer one in one of ten, so each is run in many.
-///
-/// * 44174: a late helper did a finished write again after a change of mode, over a newer write.
-/// * 102340: a late copy of mode 1 left its intent when the kind was back in mode 0, where nobody
-///   looked for unfinished work.
+/// A seed that failed once, in every other order in which tasks can take turns, so it is run in many:
+/// a late helper did a finished write again after a change of mode, over a newer write.
 #[test]
-fn seeds_that_failed_once_hold() {
-    for seed in [44_174, 102_340] {
-        for order in 0..100 {
-            let choices = Choices::from_seed(seed).in_order(order);
-            let done = run(choices, Size::default());
-            done.unwrap_or_else(|broken| panic!("seed {seed}, order {order}: {broken}"));
-        }
+fn a_seed_that_failed_once_holds() {
+    for order in 0..100 {
+        let choices = Choices::from_seed(44_174).in_order(order);
+        let done = run(choices, Size::default());
+        done.unwrap_or_else(|broken| panic!("order {order}: {broken}"));
     }
 }
 
