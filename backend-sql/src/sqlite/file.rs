@@ -20,10 +20,6 @@ const STATEMENTS_MAX: usize = 128;
 /// Bytes to which the WAL file is cut back after a checkpoint.
 const WAL_BYTES_MAX: i64 = 64 << 20;
 
-/// Pages in the WAL after which a commit moves them into the file. Objects that are written often
-/// are moved less often than with SQLite's default of 1,000.
-const CHECKPOINT_PAGES: i64 = 4_000;
-
 /// KiB of pages that a connection keeps in memory.
 const CACHE_KIB: u32 = 16 << 10;
 
@@ -52,7 +48,6 @@ impl LockedFile {
         file.use_wal()?;
         file.set("synchronous", synchronous(options.sqlite_sync))?;
         file.set("journal_size_limit", WAL_BYTES_MAX)?;
-        file.set("wal_autocheckpoint", CHECKPOINT_PAGES)?;
         file.migrate()?;
         Ok(file)
     }
