@@ -48,13 +48,13 @@ impl Session for MysqlSession {
     }
 
     async fn begin_write(&mut self) -> Attempt<()> {
-        self.wire.script("START TRANSACTION".into()).await
+        self.wire.begin("START TRANSACTION").await
     }
 
     async fn end(&mut self) -> Attempt<()> {
         let mut script = std::mem::take(&mut self.last_words);
         script.push_str("COMMIT");
-        self.wire.script(script).await
+        self.wire.end(script).await
     }
 }
 

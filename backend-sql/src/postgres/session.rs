@@ -44,11 +44,11 @@ impl Session for PostgresSession {
     }
 
     async fn begin_write(&mut self) -> Attempt<()> {
-        self.wire.script("BEGIN".into()).await
+        self.wire.begin("BEGIN").await
     }
 
     async fn end(&mut self) -> Attempt<()> {
-        self.wire.script("COMMIT".into()).await
+        self.wire.end("COMMIT".into()).await
     }
 }
 

@@ -28,9 +28,24 @@ pub(crate) trait Server: Database<Row: Row, Arguments: IntoArguments<Self>> {
 }
 
 /// A connection on which every answer has to come in time.
+///
+/// Who drops it in the middle of something, as a caller does who goes away, closes it: the next one
+/// would read from a snapshot of then, or wait for the rest of an answer that was read in part.
 pub(crate) struct Wire<DB: Server> {
     connection: PoolConnection<DB>,
     timeout: Duration,
+    /// What was asked last is not known to have been answered.
+    is_waiting: bool,
+    /// What was begun is not known to have ended.
+    is_in_transaction: bool,
+}
+
+impl<DB: Server> Drop for Wire<DB> {
+    fn drop(&mut self) {
+        if self.is_waiting || self.is_in_transaction {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 impl<DB: Server> Wire<DB>
@@ -41,6 +56,8 @@ where
         Self {
             connection,
             timeout,
+            is_waiting: false,
+            is_in_transaction: false,
         }
     }
 
@@ -61,7 +78,10 @@ where
             }
             Ok(())
         };
-        in_time::<DB, _>(self.timeout, work).await
+        self.is_waiting = true;
+        let result = in_time::<DB, _>(self.timeout, work).await;
+        self.is_waiting = is_lost(&result);
+        result
     }
 
     /// Runs a statement and returns how many rows it touched.
@@ -71,17 +91,33 @@ where
             let done = query.execute(&mut *self.connection).await;
             Ok(DB::rows_affected(&done.map_err(DB::failure)?))
         };
-        in_time::<DB, _>(self.timeout, work).await
+        self.is_waiting = true;
+        let result = in_time::<DB, _>(self.timeout, work).await;
+        self.is_waiting = is_lost(&result);
+        result
     }
 
-    /// Runs statements without parameters in one exchange with the server.
-    pub(crate) async fn script(&mut self, sql: String) -> Attempt<()> {
+    /// Begins a transaction.
+    pub(crate) async fn begin(&mut self, begin: &str) -> Attempt<()> {
+        self.is_in_transaction = true;
+        self.script(begin.into()).await
+    }
+
+    /// Ends a transaction, by statements without parameters in one exchange with the server.
+    pub(crate) async fn end(&mut self, end: String) -> Attempt<()> {
+        self.script(end).await?;
+        self.is_in_transaction = false;
+        Ok(())
+    }
+
+    async fn script(&mut self, sql: String) -> Attempt<()> {
         let mut ignore = |_: &dyn Row| Ok(ControlFlow::Continue(()));
         self.script_with_rows(sql, &mut ignore).await
     }
 
     /// Begins a transaction and reads the state, in one exchange with the server.
     pub(crate) async fn begin_with_state(&mut self, begin: &str, state: &Sql) -> Attempt<State> {
+        self.is_in_transaction = true;
         let mut read = None;
         let mut each = |row: &dyn Row| {
             read = Some(State::of(row)?);
@@ -104,7 +140,10 @@ where
             }
             Ok(())
         };
-        in_time::<DB, _>(self.timeout, work).await
+        self.is_waiting = true;
+        let result = in_time::<DB, _>(self.timeout, work).await;
+        self.is_waiting = is_lost(&result);
+        result
     }
 
     /// Closes the connection: a transaction may be open on it, or an answer half read.
@@ -118,6 +157,11 @@ where
         let query = sqlx::query_with(AssertSqlSafe(sql), DB::arguments(params).unwrap());
         query.fetch_all(&mut *self.connection).await.unwrap()
     }
+}
+
+/// Tells whether more of the answer may be on its way.
+const fn is_lost<T>(result: &Attempt<T>) -> bool {
+    matches!(result, Err(Failure::Lost(_)))
 }
 
 async fn in_time<DB: Server, T>(

@@ -13,6 +13,8 @@ mod schema;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod away;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod broken_off;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod idle;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod lost_commit;

@@ -40,6 +40,10 @@ pub(crate) const POSTGRES_VARIABLE: &str = "UNISTORE_TEST_POSTGRES";
 /// The variable with the URL of a MySQL or MariaDB server where databases may be created.
 pub(crate) const MYSQL_VARIABLE: &str = "UNISTORE_TEST_MYSQL";
 
+/// How long the removal of a store may take.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+const REMOVE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// A store in a file of a folder of its own.
 #[cfg(feature = "sqlite")]
 #[derive(Debug)]
@@ -160,8 +164,8 @@ impl Harness for Postgres {
     }
 
     async fn remove(&self) {
-        self.run(format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema))
-            .await;
+        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema);
+        removed(self.run(drop)).await;
     }
 }
 
@@ -230,9 +234,16 @@ impl Harness for Mysql {
     }
 
     async fn remove(&self) {
-        self.run(format!("DROP DATABASE IF EXISTS {}", self.database))
-            .await;
+        let drop = format!("DROP DATABASE IF EXISTS {}", self.database);
+        removed(self.run(drop)).await;
     }
+}
+
+/// Waits until a store is removed, which nothing holds up but a transaction that was left open.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+async fn removed(drop: impl Future<Output = ()>) {
+    let in_time = tokio::time::timeout(REMOVE_TIMEOUT, drop).await;
+    in_time.expect("no transaction of the store is open any more");
 }
 
 /// Opens the store of a server's URL.
