@@ -64,9 +64,6 @@ pub(crate) trait ServerSession: Session {
     /// moved since the plan was made. Outside of a transaction it is committed on return, inside
     /// it is not.
     fn write(&mut self, plan: &Plan, writer: i64) -> impl Future<Output = Attempt<bool>> + Send;
-
-    /// Gives up what was begun, and the connection with it.
-    fn abandon(self) -> impl Future<Output = ()> + Send;
 }
 
 /// A store on a server.
@@ -204,14 +201,9 @@ impl<D: Driver> Shared<D> {
     async fn read_once<R: Read>(&self, read: &R) -> Attempt<R::Output> {
         let mut session = self.driver.acquire().await?;
         let result = read.run(&mut session, &self.statements).await;
-        let is_usable = match &result {
-            Ok(_) => true,
-            // The snapshot may be open still.
-            Err(failure) if failure.is_answer() => session.end().await.is_ok(),
-            Err(_) => false,
-        };
-        if !is_usable {
-            session.abandon().await;
+        if result.as_ref().is_err_and(Failure::is_answer) {
+            // The snapshot may be open still; if it cannot be ended, the connection is closed.
+            let _ = session.end().await;
         }
         result
     }
@@ -230,11 +222,7 @@ impl<D: Driver> Shared<D> {
 
     async fn compact_once(&self, compaction: &mut Compaction) -> Attempt<()> {
         let mut session = self.driver.acquire().await?;
-        let result = compaction.step(&mut session, &self.statements).await;
-        if result.is_err() {
-            session.abandon().await;
-        }
-        result
+        compaction.step(&mut session, &self.statements).await
     }
 
     fn backoff(&self) -> Backoff {

@@ -79,10 +79,6 @@ impl ServerSession for MysqlSession {
         );
         Ok(true)
     }
-
-    async fn abandon(self) {
-        self.wire.close();
-    }
 }
 
 impl Server for MySql {

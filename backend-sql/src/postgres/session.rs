@@ -62,10 +62,6 @@ impl ServerSession for PostgresSession {
     async fn write(&mut self, plan: &Plan, writer: i64) -> Attempt<bool> {
         super::write::write(self, plan, writer).await
     }
-
-    async fn abandon(self) {
-        self.wire.close();
-    }
 }
 
 impl Server for Postgres {

@@ -76,7 +76,7 @@ impl<D: Driver> Shared<D> {
         plan.outcomes
     }
 
-    /// Tries once. Returns the connection if it is fit for the next commit.
+    /// Tries once. Returns the connection if the next commit may have it.
     async fn attempt(
         &self,
         mut session: D::Session,
@@ -85,10 +85,7 @@ impl<D: Driver> Shared<D> {
         let tried = self.try_once(&mut session, transactions).await;
         match tried {
             Tried::Done(_) => (tried, Some(session)),
-            Tried::Failed(_) | Tried::Unknown(..) => {
-                session.abandon().await;
-                (tried, None)
-            }
+            Tried::Failed(_) | Tried::Unknown(..) => (tried, None),
         }
     }
 
@@ -177,11 +174,7 @@ impl<D: Driver> Shared<D> {
 
     async fn look_up(&self, plan: &Plan) -> Attempt<bool> {
         let mut session = self.driver.acquire().await?;
-        let looked_up = self.look_up_locked(&mut session, plan).await;
-        if looked_up.is_err() {
-            session.abandon().await;
-        }
-        looked_up
+        self.look_up_locked(&mut session, plan).await
     }
 
     async fn look_up_locked(&self, session: &mut D::Session, plan: &Plan) -> Attempt<bool> {

@@ -29,8 +29,9 @@ pub(crate) trait Server: Database<Row: Row, Arguments: IntoArguments<Self>> {
 
 /// A connection on which every answer has to come in time.
 ///
-/// Who drops it in the middle of something, as a caller does who goes away, closes it: the next one
-/// would read from a snapshot of then, or wait for the rest of an answer that was read in part.
+/// It goes back to the pool when it is dropped. In the middle of something, because that failed or
+/// the caller went away, it is closed instead: the next one would read from a snapshot of then, or
+/// wait for the rest of an answer that was read in part.
 pub(crate) struct Wire<DB: Server> {
     connection: PoolConnection<DB>,
     timeout: Duration,
@@ -78,10 +79,7 @@ where
             }
             Ok(())
         };
-        self.is_waiting = true;
-        let result = in_time::<DB, _>(self.timeout, work).await;
-        self.is_waiting = is_lost(&result);
-        result
+        in_time::<DB, _>(self.timeout, &mut self.is_waiting, work).await
     }
 
     /// Runs a statement and returns how many rows it touched.
@@ -91,10 +89,7 @@ where
             let done = query.execute(&mut *self.connection).await;
             Ok(DB::rows_affected(&done.map_err(DB::failure)?))
         };
-        self.is_waiting = true;
-        let result = in_time::<DB, _>(self.timeout, work).await;
-        self.is_waiting = is_lost(&result);
-        result
+        in_time::<DB, _>(self.timeout, &mut self.is_waiting, work).await
     }
 
     /// Begins a transaction.
@@ -140,15 +135,7 @@ where
             }
             Ok(())
         };
-        self.is_waiting = true;
-        let result = in_time::<DB, _>(self.timeout, work).await;
-        self.is_waiting = is_lost(&result);
-        result
-    }
-
-    /// Closes the connection: a transaction may be open on it, or an answer half read.
-    pub(crate) fn close(mut self) {
-        self.connection.close_on_drop();
+        in_time::<DB, _>(self.timeout, &mut self.is_waiting, work).await
     }
 
     /// Runs a statement and returns all its rows.
@@ -159,20 +146,19 @@ where
     }
 }
 
-/// Tells whether more of the answer may be on its way.
-const fn is_lost<T>(result: &Attempt<T>) -> bool {
-    matches!(result, Err(Failure::Lost(_)))
-}
-
 async fn in_time<DB: Server, T>(
     limit: Duration,
+    is_waiting: &mut bool,
     work: impl Future<Output = Attempt<T>>,
 ) -> Attempt<T> {
-    timeout(limit, work).await.unwrap_or_else(|_| {
+    *is_waiting = true;
+    let result = timeout(limit, work).await.unwrap_or_else(|_| {
         let context = "the database did not answer in time";
         let error = Error::new(ErrorKind::Unavailable, DB::ENGINE, context);
         Err(Failure::Lost(error))
-    })
+    });
+    *is_waiting = matches!(result, Err(Failure::Lost(_)));
+    result
 }
 
 /// A column has another type than the schema gives it.

@@ -25,8 +25,8 @@ fn number(name: &str) -> Option<u64> {
     })
 }
 
-/// A seed that failed once, in every other order in which tasks can take turns, so it is run in many:
-/// a late helper did a finished write again after a change of mode, over a newer write.
+/// A late helper did a finished write again after a change of mode, over a newer write. The seed
+/// failed in two of five orders in which tasks can take turns, so it is run in many.
 #[test]
 fn a_seed_that_failed_once_holds() {
     for order in 0..100 {
