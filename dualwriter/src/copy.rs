@@ -8,7 +8,6 @@ use storage_core::{
 };
 
 use crate::bugs::{Bug, planted};
-use crate::fence::Fence;
 use crate::inner::Inner;
 use crate::record::{Intent, IntentHeader, ObjectName, StoredOp, StoredPrecondition, Work};
 use crate::view::View;
@@ -81,7 +80,8 @@ impl Inner {
         let _slots = self.slots.take(objects).await;
         // In a mode that writes unified alone nobody takes intents: legacy's fence has to do.
         if !view.mode.writes_reach(Side::Legacy) {
-            return self.copy_unguarded(view, objects, direction).await;
+            let (copied, _) = self.copy_unguarded(view, objects, direction).await?;
+            return Ok(copied);
         }
         let placed = self.place_copies(view, objects).await?;
         let held: Vec<ResourceKey> = objects
@@ -93,8 +93,8 @@ impl Inner {
         let copied = match direction {
             Direction::Forward => self.copy_forward(&held, &placed).await?,
             Direction::Reverse => {
-                let copied = self.copy_unguarded(view, &held, direction).await?;
-                self.end_copies(&held, &placed).await?;
+                let (copied, newest) = self.copy_unguarded(view, &held, direction).await?;
+                self.end_copies(&held, &placed, newest).await?;
                 copied
             }
         };
@@ -219,22 +219,31 @@ impl Inner {
         }
     }
 
-    async fn end_copies(&self, held: &[ResourceKey], placed: &[Option<Revision>]) -> Result<()> {
+    /// Removes the intents, and leaves unified's revisions above those of the copies.
+    async fn end_copies(
+        &self,
+        held: &[ResourceKey],
+        placed: &[Option<Revision>],
+        newest: Revision,
+    ) -> Result<()> {
         let revisions = placed.iter().flatten();
         let ends = held.iter().zip(revisions);
-        let ends = ends.map(|(object, at)| Transaction::from(self.end_copy(object, *at)));
+        let ends = ends.map(|(object, at)| Transaction {
+            at_least: Some(newest),
+            ..Transaction::from(self.end_copy(object, *at))
+        });
         self.unified.commit(ends.collect()).await?;
         Ok(())
     }
 
     /// Makes one store equal under the fence and the epoch of legacy. Only the store that nobody
-    /// reads is written in this way: legacy in reverse, or unified of a mode that leaves it alone.
+    /// reads is written in this way: legacy in reverse. Returns the newest revision of a copy too.
     async fn copy_unguarded(
         &self,
         view: &View,
         objects: &[ResourceKey],
         direction: Direction,
-    ) -> Result<Vec<Copied>> {
+    ) -> Result<(Vec<Copied>, Revision)> {
         debug_assert_eq!(direction, Direction::Reverse);
         let legacy_copy = self.copy(&view.kind, Side::Legacy).await?;
         self.refuse_newer(view, &legacy_copy)?;
@@ -243,31 +252,36 @@ impl Inner {
         let mut copied = Vec::with_capacity(objects.len());
         let mut asked = Vec::new();
         for object in objects {
-            // In this order: a copy made meanwhile by somebody else moved the fence.
-            let fence = self.fence(object).await?;
+            // In this order: a copy made meanwhile by somebody else moved what it replaces.
+            let target = self.in_legacy(object).await?;
             let source = self.unified.get(object, None).await?;
-            let target = self.legacy.get(object, None).await?;
             let (mut transaction, step) = self
-                .equalise(Side::Unified, object, source.as_ref(), target.as_ref())
+                .equalise(
+                    Side::Unified,
+                    object,
+                    source.as_ref(),
+                    target.object.as_ref(),
+                )
                 .await?;
             if step.changed() {
                 let at = *self.unified.head().borrow();
-                let at = at.max(fence.map_or(Revision::ZERO, |fence| fence.write));
-                let fencing = self.fencing(object, at, Fence::unchanged(fence));
-                transaction.writes.splice(0..0, [guard.clone(), fencing]);
+                let copy = transaction.writes.drain(..);
+                let fenced = copy.flat_map(|write| self.fenced(write, target.base(), at, None));
+                transaction.writes = [guard.clone()].into_iter().chain(fenced).collect();
                 asked.push(copied.len());
                 transactions.push(transaction);
             }
             copied.push(step);
         }
         let outcomes = self.legacy.commit(transactions).await?;
+        let newest = outcomes.iter().filter_map(Outcome::revision).max();
         for (position, outcome) in asked.into_iter().zip(outcomes) {
-            self.fences.forget(&objects[position]);
+            self.bases.forget(&objects[position]);
             if outcome.revision().is_none() {
                 copied[position] = Copied::Busy;
             }
         }
-        Ok(copied)
+        Ok((copied, newest.unwrap_or(Revision::ZERO)))
     }
 
     /// Returns the transaction that makes `target` equal to `source`; empty if it is.

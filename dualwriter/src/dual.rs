@@ -54,7 +54,7 @@ impl DualWriter {
             views: Default::default(),
             acknowledged: Default::default(),
             slots: Default::default(),
-            fences: Default::default(),
+            bases: Default::default(),
             queue: Default::default(),
             head: watch::Sender::new(head),
             uncleared: Default::default(),
@@ -67,6 +67,7 @@ impl DualWriter {
             background: Mutex::default(),
         };
         dual.inner.view(&dual.inner.default.kind()).await?;
+        dual.inner.raise_journal(dual.inner.default.mode()?).await?;
         for task in keeper::tasks(&dual.inner) {
             dual.background.lock().spawn(task);
         }

@@ -1,48 +1,67 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use storage_core::{Precondition, ResourceKey, Result, Revision, Stored};
+use storage_core::{
+    Conflict, Op, Precondition, ResourceKey, Result, Revision, StorageBackend, Stored, Write,
+};
 
 use crate::Side;
+use crate::bugs::{Bug, planted};
 use crate::inner::Inner;
-use crate::record::corrupt;
+use crate::record::{Intent, StoredOp, Work, corrupt};
 
-/// Most fences that a process remembers; beyond it, all are read again.
-const CACHED_FENCES_MAX: usize = 100_000;
+/// Most objects whose base a process remembers; beyond it, all are looked up again.
+const CACHED_BASES_MAX: usize = 100_000;
 
-/// Where the fences of objects were seen last: a guess, which legacy checks.
+/// What legacy holds of an object, which is what a write to it replaces.
 ///
-/// A fence is a small record in legacy, one per object, that names the last write that reached
-/// legacy. Each write replaces it in the same transaction, on the condition that it is still where
-/// it was read; so a write that comes late, after another one of the same object, is refused, and
-/// who finishes somebody else's write sees whether legacy has it already.
-#[derive(Debug, Default)]
-pub(crate) struct FenceCache(Mutex<HashMap<ResourceKey, Revision>>);
-
-/// What a fence says.
+/// Every write in legacy requires its base to be unchanged: the object's revision, or for an
+/// object that is not there, the fence that its last deletion left. So a write that comes late,
+/// after another one of the same object, is refused, and who finishes somebody else's write does
+/// not do it twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fence {
-    /// The write that set it.
-    pub(crate) write: Revision,
-    /// Legacy's revision of that write.
-    pub(crate) at: Revision,
+pub(crate) enum Base {
+    /// The object, at this revision.
+    Present(Revision),
+    /// No object, and its fence at this revision, if it ever had one.
+    Absent { fence: Option<Revision> },
 }
 
-impl FenceCache {
-    pub(crate) fn guess(&self, object: &ResourceKey) -> Option<Precondition> {
-        self.0
-            .lock()
-            .get(object)
-            .copied()
-            .map(Precondition::Revision)
+impl Base {
+    /// An object of which nothing is known but that it should not be there.
+    pub(crate) const NEW: Self = Self::Absent { fence: None };
+
+    pub(crate) const fn revision(self) -> Option<Revision> {
+        match self {
+            Self::Present(at) => Some(at),
+            Self::Absent { .. } => None,
+        }
     }
 
-    pub(crate) fn learn(&self, object: &ResourceKey, at: Revision) {
+    /// Returns what a committed write leaves.
+    pub(crate) const fn after(op: StoredOp, at: Revision) -> Self {
+        match op {
+            StoredOp::Put | StoredOp::Check => Self::Present(at),
+            StoredOp::Delete => Self::Absent { fence: Some(at) },
+        }
+    }
+}
+
+/// Where the bases of objects were seen last: guesses, which legacy checks.
+#[derive(Debug, Default)]
+pub(crate) struct BaseCache(Mutex<HashMap<ResourceKey, Base>>);
+
+impl BaseCache {
+    fn get(&self, object: &ResourceKey) -> Option<Base> {
+        self.0.lock().get(object).copied()
+    }
+
+    pub(crate) fn learn(&self, object: &ResourceKey, base: Base) {
         let mut cache = self.0.lock();
-        if cache.len() >= CACHED_FENCES_MAX {
+        if cache.len() >= CACHED_BASES_MAX {
             cache.clear();
         }
-        cache.insert(object.clone(), at);
+        cache.insert(object.clone(), base);
     }
 
     pub(crate) fn forget(&self, object: &ResourceKey) {
@@ -50,27 +69,182 @@ impl FenceCache {
     }
 }
 
-impl Inner {
-    /// Reads the fence of an object.
-    pub(crate) async fn fence(&self, object: &ResourceKey) -> Result<Option<Fence>> {
-        let key = self.keys.fence(object);
-        let Some(stored) = self.store(Side::Legacy).get(&key, None).await? else {
-            self.fences.forget(object);
-            return Ok(None);
-        };
-        let fence = Fence {
-            write: parse(&stored)?,
-            at: stored.revision,
-        };
-        self.fences.learn(object, fence.at);
-        Ok(Some(fence))
+/// What was read in legacy of an object.
+#[derive(Clone, Debug)]
+pub(crate) struct InLegacy {
+    pub(crate) object: Option<Stored>,
+    /// Looked up only if the object is not there.
+    fence: Option<Fence>,
+}
+
+/// A small record in legacy that says which write deleted an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fence {
+    deleted_by: Revision,
+    at: Revision,
+}
+
+impl InLegacy {
+    pub(crate) fn base(&self) -> Base {
+        match &self.object {
+            Some(object) => Base::Present(object.revision),
+            None => Base::Absent {
+                fence: self.fence.map(|fence| fence.at),
+            },
+        }
+    }
+
+    /// Returns legacy's revision of the write `name`, if that is what was read.
+    ///
+    /// Its revision in legacy is not below its name, and the name is above all that legacy held of
+    /// the object when it was given: see [`Inner::raise_journal`]. What else is above it is a copy
+    /// that came late, or was written by somebody who does not know of the mode.
+    pub(crate) fn written_by(&self, name: Revision, intent: &Intent) -> Option<Revision> {
+        match (intent.header.op, &self.object, self.fence) {
+            (StoredOp::Put, Some(object), _) => {
+                let same = object.value == intent.value
+                    && (object.key.is_internal()
+                        || (object.operation == intent.operation()
+                            && object.time == intent.time()));
+                (object.revision >= name && same).then_some(object.revision)
+            }
+            (StoredOp::Delete, None, Some(fence)) => (fence.deleted_by == name).then_some(fence.at),
+            (StoredOp::Put | StoredOp::Delete | StoredOp::Check, _, _) => None,
+        }
     }
 }
 
-impl Fence {
-    /// Returns the condition under which the fence may be replaced.
-    pub(crate) fn unchanged(fence: Option<Self>) -> Precondition {
-        fence.map_or(Precondition::Absent, |f| Precondition::Revision(f.at))
+/// What a request to legacy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    ToWrite,
+    /// Legacy will refuse the write, by what is believed: its preconditions alone are sent, so that
+    /// a request that comes late does nothing.
+    WhetherRefused,
+}
+
+impl Inner {
+    /// Reads what legacy holds of an object.
+    pub(crate) async fn in_legacy(&self, object: &ResourceKey) -> Result<InLegacy> {
+        let legacy = self.store(Side::Legacy);
+        let stored = legacy.get(object, None).await?;
+        let fence = match stored {
+            Some(_) => None,
+            None => legacy.get(&self.keys.fence(object), None).await?,
+        };
+        let fence = fence.map(|stored| {
+            let deleted_by = parse(&stored)?;
+            let at = stored.revision;
+            Ok(Fence { deleted_by, at })
+        });
+        Ok(InLegacy {
+            object: stored,
+            fence: fence.transpose()?,
+        })
+    }
+
+    /// Returns what a write will probably find in legacy. Before its intent is placed: what legacy
+    /// held then is not the write itself, done by somebody else.
+    pub(crate) async fn probable_base(
+        &self,
+        object: &ResourceKey,
+        intent: &Intent,
+    ) -> Result<Base> {
+        let known = self.bases.get(object);
+        let header = &intent.header;
+        let precondition = Precondition::from(header.precondition);
+        match (header.op, header.work, precondition, known) {
+            // Nothing is looked up for a check.
+            (StoredOp::Check, ..) => Ok(Base::NEW),
+            (_, Work::WriteLegacyDecides, Precondition::Revision(at), _) => Ok(Base::Present(at)),
+            (_, _, Precondition::Absent, Some(Base::Present(_)) | None) => Ok(Base::NEW),
+            (_, _, _, Some(known)) => Ok(known),
+            (_, _, _, None) => {
+                let base = self.in_legacy(object).await?.base();
+                self.bases.learn(object, base);
+                Ok(base)
+            }
+        }
+    }
+
+    /// Returns the legacy part of the write `name`, which legacy does if the bases are right: with
+    /// the caller's preconditions where legacy decides, without any where unified has decided.
+    pub(crate) fn legacy_part(
+        &self,
+        members: &[(ResourceKey, Intent)],
+        bases: &[Base],
+        name: Revision,
+    ) -> Result<(Vec<Write>, Asks)> {
+        let mut writes = Vec::with_capacity(members.len() * 2);
+        let mut hopeless = false;
+        for ((_, intent), base) in members.iter().zip(bases) {
+            let write = intent.write()?;
+            let asked = asked_of_legacy(intent);
+            if write.op == Op::Check {
+                writes.extend(asked.map(|asked| Write::check(write.key, asked)));
+                continue;
+            }
+            hopeless |= asked.is_some_and(|asked| !asked.holds(base.revision()));
+            writes.extend(self.fenced(write, *base, name, asked));
+        }
+        if !hopeless {
+            return Ok((writes, Asks::ToWrite));
+        }
+        let asks = members.iter().filter_map(|(object, intent)| {
+            asked_of_legacy(intent).map(|asked| Write::check(object.clone(), asked))
+        });
+        Ok((asks.collect(), Asks::WhetherRefused))
+    }
+
+    /// Returns the writes that replace a base in legacy, and only that one.
+    pub(crate) fn fenced(
+        &self,
+        write: Write,
+        base: Base,
+        name: Revision,
+        asked: Option<Precondition>,
+    ) -> impl Iterator<Item = Write> + use<> {
+        let (object, fence) = match base {
+            Base::Present(at) => (Precondition::Revision(at), Precondition::Any),
+            Base::Absent { fence } => (
+                Precondition::Absent,
+                fence.map_or(Precondition::Absent, Precondition::Revision),
+            ),
+        };
+        let (object, fence) = if planted(Bug::NoFence) {
+            (asked.unwrap_or(Precondition::Any), Precondition::Any)
+        } else {
+            (object, fence)
+        };
+        let key = self.keys.fence(&write.key);
+        let fence = match (&write.op, base) {
+            (Op::Delete(_), _) => Some(Write {
+                key,
+                precondition: fence,
+                op: Op::Put(name.to_string().into()),
+            }),
+            (Op::Put(_) | Op::Check, Base::Absent { .. }) => Some(Write::check(key, fence)),
+            (Op::Put(_) | Op::Check, Base::Present(_)) => None,
+        };
+        let write = Write {
+            precondition: object,
+            ..write
+        };
+        fence.into_iter().chain([write])
+    }
+}
+
+/// Tells whether legacy refused what the caller asked for; else a base was wrong.
+pub(crate) fn is_refusal(members: &[(ResourceKey, Intent)], conflict: &Conflict) -> bool {
+    let member = members.iter().find(|(object, _)| *object == conflict.key);
+    member.is_some_and(|(_, intent)| asked_of_legacy(intent) == Some(conflict.expected))
+}
+
+/// Returns the caller's precondition if legacy decides it.
+fn asked_of_legacy(intent: &Intent) -> Option<Precondition> {
+    match intent.header.work {
+        Work::WriteLegacyDecides => Some(intent.header.precondition.into()),
+        Work::WriteUnifiedDecided | Work::Copy => None,
     }
 }
 

@@ -8,7 +8,7 @@ use storage_core::{
 };
 use tokio::sync::watch;
 
-use crate::fence::FenceCache;
+use crate::fence::BaseCache;
 use crate::queue::Queue;
 use crate::record::{Keys, ModeRecord};
 use crate::slots::Slots;
@@ -28,7 +28,7 @@ pub(crate) struct Inner {
     pub(crate) views: RwLock<HashMap<Kind, Arc<View>>>,
     pub(crate) acknowledged: tokio::sync::Mutex<BTreeMap<String, u64>>,
     pub(crate) slots: Slots,
-    pub(crate) fences: FenceCache,
+    pub(crate) bases: BaseCache,
     pub(crate) queue: Queue,
     pub(crate) head: watch::Sender<Revision>,
     /// Sync marks that could not be cleared yet, and why they have to be.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future::{join_all, try_join_all};
 use storage_core::{
     Conflict, Error, ErrorKind, Op, Outcome, Precondition, ResourceKey, Result, Revision,
     StorageBackend, StorageBackendExt, Transaction, Write,
@@ -13,14 +14,14 @@ use storage_core::{
 use tokio::time::Instant;
 
 use crate::bugs::{Bug, planted};
-use crate::fence::Fence;
+use crate::fence::{Asks, Base, InLegacy, is_refusal};
 use crate::inner::Inner;
 use crate::record::{Intent, IntentHeader, ObjectName, StoredOp, Work};
 use crate::recovery::Settled;
 use crate::view::View;
 use crate::{Kind, Mode, Side};
 
-/// How often the legacy part is tried while guesses about fences and epochs turn out wrong.
+/// How often the legacy part is tried while guesses about bases and epochs turn out wrong.
 const LEGACY_ATTEMPTS: usize = 16;
 
 /// One transaction on its way.
@@ -48,11 +49,13 @@ pub(crate) type Steps = Vec<(usize, Step)>;
 struct Attempt {
     entry: Entry,
     members: Vec<(ResourceKey, Intent)>,
+    /// What legacy is believed to hold of each object.
+    bases: Vec<Base>,
     /// The revision of its intents, which names the write.
     name: Revision,
     legacy: Revision,
-    /// A guess about a fence was wrong: they are read from now on.
-    read_fences: bool,
+    /// A base was wrong: they are read under the intents from now on.
+    read_bases: bool,
 }
 
 impl Attempt {
@@ -64,11 +67,12 @@ impl Attempt {
         &self.members[0].0
     }
 
-    fn effects(&self) -> impl Iterator<Item = &ResourceKey> {
+    /// Returns the objects that it writes, and how.
+    fn effects(&self) -> impl Iterator<Item = (&ResourceKey, StoredOp)> {
         let effects = self.members.iter();
         effects
-            .filter(|(_, intent)| intent.header.op != StoredOp::Check)
-            .map(|(object, _)| object)
+            .map(|(object, intent)| (object, intent.header.op))
+            .filter(|(_, op)| *op != StoredOp::Check)
     }
 }
 
@@ -106,22 +110,15 @@ impl Inner {
     ) -> (Vec<Attempt>, Vec<(Attempt, Conflict)>) {
         let mut attempts = Vec::with_capacity(entries.len());
         let mut transactions = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let members = self.members(&entry);
-            match self.placing(&entry, &members) {
-                Ok(placing) => transactions.push(placing),
-                Err(error) => {
-                    steps.push((entry.index, Step::Failed(error)));
-                    continue;
+        let prepared = join_all(entries.into_iter().map(|entry| self.prepare(entry))).await;
+        for prepared in prepared {
+            match prepared {
+                Ok((attempt, placing)) => {
+                    attempts.push(attempt);
+                    transactions.push(placing);
                 }
+                Err(failed) => steps.push(failed),
             }
-            attempts.push(Attempt {
-                entry,
-                members,
-                name: Revision::ZERO,
-                legacy: Revision::ZERO,
-                read_fences: false,
-            });
         }
         let outcomes = match self.unified.commit(transactions).await {
             Ok(outcomes) => outcomes,
@@ -145,6 +142,27 @@ impl Inner {
             }
         }
         (placed, refused)
+    }
+
+    async fn prepare(&self, entry: Entry) -> Result<(Attempt, Transaction), (usize, Step)> {
+        let members = self.members(&entry);
+        let bases = members
+            .iter()
+            .map(|(object, intent)| self.probable_base(object, intent));
+        match (try_join_all(bases).await, self.placing(&entry, &members)) {
+            (Ok(bases), Ok(placing)) => {
+                let attempt = Attempt {
+                    entry,
+                    members,
+                    bases,
+                    name: Revision::ZERO,
+                    legacy: Revision::ZERO,
+                    read_bases: false,
+                };
+                Ok((attempt, placing))
+            }
+            (Err(error), _) | (_, Err(error)) => Err((entry.index, Step::Failed(error))),
+        }
     }
 
     /// Decides what to do about a transaction whose intents were refused.
@@ -276,32 +294,29 @@ impl Inner {
 
     async fn write_legacy_once(
         &self,
-        todo: Vec<Attempt>,
+        mut todo: Vec<Attempt>,
         written: &mut Vec<Attempt>,
         steps: &mut Steps,
     ) -> Vec<Attempt> {
+        let parts = join_all(todo.iter_mut().map(|attempt| self.part(attempt))).await;
         let mut attempts = Vec::with_capacity(todo.len());
         let mut transactions = Vec::with_capacity(todo.len());
-        for attempt in todo {
-            match self.legacy_part(&attempt).await {
-                Ok(Part::Write(transaction)) => {
+        for (attempt, part) in todo.into_iter().zip(parts) {
+            let step = match part {
+                Ok(Part::Write(transaction, asks)) => {
                     transactions.push(transaction);
-                    attempts.push(attempt);
+                    attempts.push((attempt, asks));
+                    continue;
                 }
-                Ok(Part::Passed) => {
-                    let step = self.finish_alone(&attempt).await;
-                    steps.push((attempt.entry.index, step));
-                }
-                Err(error) => {
-                    let step = self.give_up(&attempt, error).await;
-                    steps.push((attempt.entry.index, step));
-                }
-            }
+                Ok(Part::Passed) => self.finish_alone(&attempt).await,
+                Err(error) => self.give_up(&attempt, error).await,
+            };
+            steps.push((attempt.entry.index, step));
         }
         let outcomes = match self.legacy.commit(transactions).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                for attempt in attempts {
+                for (attempt, _) in attempts {
                     let step = if error.is_indeterminate() {
                         self.finish_alone(&attempt).await
                     } else {
@@ -313,46 +328,37 @@ impl Inner {
             }
         };
         let mut again = Vec::new();
-        for (mut attempt, outcome) in attempts.into_iter().zip(outcomes) {
+        for ((mut attempt, asks), outcome) in attempts.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Committed { revision } => {
-                    for object in attempt.effects() {
-                        self.fences.learn(object, revision);
+                Outcome::Committed { revision } if asks == Asks::ToWrite => {
+                    for (object, op) in attempt.effects() {
+                        self.bases.learn(object, Base::after(op, revision));
                     }
                     attempt.legacy = revision;
                     written.push(attempt);
                 }
                 Outcome::Conflict(conflict) if self.is_epoch_conflict(&conflict) => {
-                    again.push(attempt);
-                }
-                Outcome::Conflict(conflict) if self.keys.is_fence(&conflict.key) => {
-                    for object in attempt.effects() {
-                        self.fences.forget(object);
+                    for view in &attempt.entry.views {
+                        self.forget(&view.kind);
                     }
-                    attempt.read_fences = true;
                     again.push(attempt);
                 }
-                Outcome::Conflict(conflict) => {
+                Outcome::Conflict(conflict) if is_refusal(&attempt.members, &conflict) => {
                     let step = self.refuse(&attempt, conflict).await;
                     steps.push((attempt.entry.index, step));
                 }
-            }
-        }
-        for attempt in &again {
-            for view in &attempt.entry.views {
-                self.forget(&view.kind);
+                Outcome::Committed { .. } | Outcome::Conflict(_) => {
+                    attempt.read_bases = true;
+                    again.push(attempt);
+                }
             }
         }
         again
     }
 
-    async fn legacy_part(&self, attempt: &Attempt) -> Result<Part> {
-        let mut part = Transaction {
-            at_least: attempt.entry.transaction.at_least.max(Some(attempt.name)),
-            operation: attempt.members[0].1.operation(),
-            time: Some(attempt.members[0].1.time()),
-            writes: Vec::with_capacity(attempt.members.len() * 2 + 1),
-        };
+    /// Returns what legacy has to do for a transaction now.
+    async fn part(&self, attempt: &mut Attempt) -> Result<Part> {
+        let mut writes = Vec::with_capacity(attempt.members.len() * 2 + 1);
         for view in &attempt.entry.views {
             // Usually the same view; while the mode changes, the record of the change.
             let now = match self.views.read().get(&view.kind) {
@@ -366,36 +372,39 @@ impl Inner {
             if !now.allows_finishing(view.record.epoch) {
                 return Ok(Part::Passed);
             }
-            part.writes.push(now.guard(Side::Legacy)?);
+            writes.push(now.guard(Side::Legacy)?);
         }
-        for (object, intent) in &attempt.members {
-            if intent.header.op == StoredOp::Check {
-                continue;
+        if attempt.read_bases {
+            let objects = attempt.members.iter().map(|(object, _)| object);
+            let read = try_join_all(objects.map(|object| self.in_legacy(object))).await?;
+            // Read while nobody else had the intents: none of it is this write, done by another.
+            let intent = self.intent(attempt.object()).await?;
+            if intent.is_none_or(|intent| intent.revision != attempt.name) {
+                return Ok(Part::Passed);
             }
-            let unchanged = match self.fences.guess(object) {
-                Some(guess) => guess,
-                None if intent.write()?.precondition == Precondition::Absent
-                    && !attempt.read_fences =>
-                {
-                    Precondition::Absent
-                }
-                None => match self.fence(object).await? {
-                    Some(fence) if fence.write >= attempt.name => return Ok(Part::Passed),
-                    fence => Fence::unchanged(fence),
-                },
-            };
-            part.writes
-                .push(self.fencing(object, attempt.name, unchanged));
+            attempt.bases = read.iter().map(InLegacy::base).collect();
         }
-        part.writes.extend(self.legacy_writes(&attempt.members)?);
-        Ok(Part::Write(part))
+        let (own, asks) = self.legacy_part(&attempt.members, &attempt.bases, attempt.name)?;
+        writes.extend(own);
+        let part = Transaction {
+            at_least: attempt.entry.transaction.at_least.max(Some(attempt.name)),
+            operation: attempt.members[0].1.operation(),
+            time: Some(attempt.members[0].1.time()),
+            writes,
+        };
+        Ok(Part::Write(part, asks))
     }
 
-    /// Legacy refused for certain: takes the intents back and returns legacy's answer. Should the
-    /// intents stay, whoever finds them is refused in the same way, as nobody else wrote since.
+    /// Legacy refused: takes the intents back and returns legacy's answer.
     async fn refuse(&self, attempt: &Attempt, conflict: Conflict) -> Step {
-        let _ = self.take_back(attempt).await;
-        Step::Done(Outcome::Conflict(conflict))
+        // Not what this write left, done by somebody else: should the intents stay, whoever finds
+        // them is refused in the same way.
+        let is_older = conflict.actual.is_some_and(|actual| actual < attempt.name);
+        match self.take_back(attempt).await {
+            Ok(Outcome::Committed { .. }) => Step::Done(Outcome::Conflict(conflict)),
+            Ok(_) | Err(_) if is_older => Step::Done(Outcome::Conflict(conflict)),
+            Ok(_) | Err(_) => self.finish_alone(attempt).await,
+        }
     }
 
     /// Legacy was not written for certain: takes the intents back and returns legacy's error, or
@@ -523,7 +532,7 @@ impl Inner {
 }
 
 enum Part {
-    Write(Transaction),
+    Write(Transaction, Asks),
     /// Somebody else has done it, or the epoch is over.
     Passed,
 }

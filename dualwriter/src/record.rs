@@ -71,10 +71,6 @@ impl Keys {
         key(&self.fences, &Kind::of(object).id(), &object_id(object))
     }
 
-    pub(crate) fn is_fence(&self, key: &ResourceKey) -> bool {
-        key.is_internal() && key.resource() == &*self.fences
-    }
-
     pub(crate) fn sync(&self, kind: &Kind) -> ResourceKey {
         key(&self.syncs, "", &kind.id())
     }

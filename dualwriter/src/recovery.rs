@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use storage_core::{
     Conflict, Error, ErrorKind, ListQuery, Op, Outcome, Precondition, ResourceKey, Result,
     Revision, Scope, StorageBackend, StorageBackendExt, Stored, Transaction, Write,
@@ -10,7 +11,7 @@ use storage_core::{
 use tokio::time::{Instant, sleep};
 
 use crate::bugs::{Bug, planted};
-use crate::fence::Fence;
+use crate::fence::{Asks, Base, InLegacy, is_refusal};
 use crate::inner::Inner;
 use crate::record::{Intent, Work};
 use crate::view::{POLL_MAX, POLL_MIN};
@@ -174,8 +175,11 @@ impl Inner {
         let legacy = match self.redo(claim).await? {
             Redone::Done(revision) => revision,
             Redone::Refused(conflict) => {
-                self.release(claim).await?;
-                return Ok(Settled::Refused(conflict));
+                return Ok(match self.release(claim).await? {
+                    Outcome::Committed { .. } => Settled::Refused(conflict),
+                    // What refused it may be this write, done by who took it over.
+                    Outcome::Conflict(_) => Settled::Gone,
+                });
             }
             Redone::Passed => return Ok(Settled::Gone),
         };
@@ -234,13 +238,12 @@ impl Inner {
     }
 
     /// Removes the intents of a claim without writing anything.
-    async fn release(&self, claim: &Claim) -> Result<()> {
+    async fn release(&self, claim: &Claim) -> Result<Outcome> {
         let removal = Transaction {
             writes: self.removals(&claim.members, claim.revision),
             ..Transaction::default()
         };
-        self.unified.commit_one(removal).await?;
-        Ok(())
+        self.unified.commit_one(removal).await
     }
 
     async fn redo(&self, claim: &Claim) -> Result<Redone> {
@@ -255,19 +258,21 @@ impl Inner {
                 }
                 writes.push(view.guard(Side::Legacy)?);
             }
-            for (object, intent) in &claim.members {
-                if intent.write()?.op == Op::Check {
-                    continue;
-                }
-                let fence = self.fence(object).await?;
-                match fence {
-                    Some(fence) if fence.write == claim.name => return Ok(Redone::Done(fence.at)),
-                    Some(fence) if fence.write > claim.name => return Ok(Redone::Passed),
-                    Some(_) | None => {}
-                }
-                writes.push(self.fencing(object, claim.name, Fence::unchanged(fence)));
+            let objects = claim.members.iter().map(|(object, _)| object);
+            let read = try_join_all(objects.map(|object| self.in_legacy(object))).await?;
+            // Whoever took it over may have done it, and others may have written since.
+            let intent = self.intent(&claim.members[0].0).await?;
+            if intent.is_none_or(|intent| intent.revision != claim.revision) {
+                return Ok(Redone::Passed);
             }
-            writes.extend(self.legacy_writes(&claim.members)?);
+            let mut written = claim.members.iter().zip(&read);
+            let written = written.find_map(|((_, i), r)| r.written_by(claim.name, i));
+            if let Some(revision) = written {
+                return Ok(Redone::Done(revision));
+            }
+            let bases: Vec<Base> = read.iter().map(InLegacy::base).collect();
+            let (part, asks) = self.legacy_part(&claim.members, &bases, claim.name)?;
+            writes.extend(part);
             let first = &claim.members[0].1;
             let redo = Transaction {
                 writes,
@@ -280,10 +285,13 @@ impl Inner {
                 time: Some(first.time()),
             };
             match self.legacy.commit_one(redo).await? {
-                Outcome::Committed { revision } => return Ok(Redone::Done(revision)),
-                Outcome::Conflict(c) if self.keys.is_mode(&c.key) || self.keys.is_fence(&c.key) => {
+                Outcome::Committed { revision } if asks == Asks::ToWrite => {
+                    return Ok(Redone::Done(revision));
                 }
-                Outcome::Conflict(conflict) => return Ok(Redone::Refused(conflict)),
+                Outcome::Conflict(conflict) if is_as_read(&conflict, claim, &bases) => {
+                    return Ok(Redone::Refused(conflict));
+                }
+                Outcome::Committed { .. } | Outcome::Conflict(_) => {}
             }
         }
         let context = format!("{} keeps changing in legacy", claim.members[0].0);
@@ -292,44 +300,6 @@ impl Inner {
             "finish a write",
             context,
         ))
-    }
-
-    /// Returns the write that sets an object's fence.
-    pub(crate) fn fencing(
-        &self,
-        object: &ResourceKey,
-        write: Revision,
-        unchanged: Precondition,
-    ) -> Write {
-        let precondition = if planted(Bug::NoFence) {
-            Precondition::Any
-        } else {
-            unchanged
-        };
-        Write {
-            key: self.keys.fence(object),
-            precondition,
-            op: Op::Put(write.to_string().into()),
-        }
-    }
-
-    /// Returns the legacy part of a transaction: with the caller's preconditions where legacy
-    /// decides, without any where unified has decided.
-    pub(crate) fn legacy_writes(&self, members: &[(ResourceKey, Intent)]) -> Result<Vec<Write>> {
-        let mut writes = Vec::with_capacity(members.len());
-        for (_, intent) in members {
-            let write = intent.write()?;
-            match (intent.header.work, &write.op) {
-                (Work::WriteLegacyDecides, _) => writes.push(write),
-                (Work::WriteUnifiedDecided, Op::Check) => {}
-                (Work::WriteUnifiedDecided, Op::Put(_) | Op::Delete(_)) => writes.push(Write {
-                    precondition: Precondition::Any,
-                    ..write
-                }),
-                (Work::Copy, _) => {}
-            }
-        }
-        Ok(writes)
     }
 
     /// Takes over all intents of the transaction that has one on this object.
@@ -396,6 +366,16 @@ fn epochs(claim: &Claim) -> BTreeMap<Kind, u64> {
     members
         .map(|(key, intent)| (Kind::of(key), intent.header.epoch))
         .collect()
+}
+
+/// Tells whether legacy refuses a write by what was read, which is not that write; else its owner
+/// came late, and what refused it is the write itself.
+fn is_as_read(conflict: &Conflict, claim: &Claim, bases: &[Base]) -> bool {
+    let mut read = claim.members.iter().zip(bases);
+    is_refusal(&claim.members, conflict)
+        && read.any(|((object, _), base)| {
+            *object == conflict.key && base.revision() == conflict.actual
+        })
 }
 
 enum Redone {

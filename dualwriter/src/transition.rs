@@ -298,6 +298,7 @@ impl Inner {
         let Some(copy) = self.hold_reads(kind, home, copy, from, to).await? else {
             return Ok(());
         };
+        self.raise_journal(to).await?;
         let floor = self.raise_new_reader(&record, from, to).await?;
         let done = next_record(&record, &sync, from, to, passed, floor);
         self.flip(kind, home, &copy, &done, &sides).await?;
@@ -443,6 +444,18 @@ impl Inner {
         let raised = self.raise(to.read_side(), floor).await?;
         self.publish(raised);
         Ok(floor.get())
+    }
+
+    /// Lifts unified's revisions to legacy's where a mode writes both: the name that a write gets
+    /// from unified is then above legacy's revision of the object, and legacy's revision of that
+    /// write is not below its name, which is how recovery tells the two apart. Every write of the
+    /// mode keeps it so.
+    pub(crate) async fn raise_journal(&self, mode: Mode) -> Result<()> {
+        if takes_part(mode, Side::Legacy) && takes_part(mode, Side::Unified) {
+            let newest = self.newest(Side::Legacy).await?;
+            self.raise(Side::Unified, newest).await?;
+        }
+        Ok(())
     }
 
     /// Puts the new mode into force: first where the old mode was decided, then where the new one

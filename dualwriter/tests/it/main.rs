@@ -5,6 +5,7 @@ mod cells;
 mod conformance;
 mod copying;
 mod found;
+mod late;
 mod process;
 mod rig;
 mod table;

@@ -37,6 +37,7 @@ fn protocol() -> Protocol {
         faults: 1,
         crashes: 1,
         syncers: 1,
+        recoveries: 1,
         strict: false,
     }
 }
@@ -66,7 +67,7 @@ fn definite_errors_have_no_effect() {
             programs: vec![vec![Op::Create(1), Op::Update(2)], vec![Op::Delete]],
             ..protocol()
         },
-        181_640,
+        749_525,
     );
 }
 
@@ -79,7 +80,21 @@ fn lagging_processes_do_no_harm() {
             programs: vec![vec![Op::Update(2), Op::Delete], vec![Op::Get, Op::Get]],
             ..protocol()
         },
-        340_661,
+        921_305,
+    );
+}
+
+#[test]
+fn two_recoveries_do_no_harm() {
+    holds(
+        Protocol {
+            recoveries: 2,
+            syncers: 0,
+            initial: (Some(0), Some(0)),
+            programs: vec![vec![Op::Delete, Op::Create(1)], vec![Op::Update(2)]],
+            ..protocol()
+        },
+        1_821_061,
     );
 }
 
@@ -145,6 +160,26 @@ fn without_the_fence_it_breaks() {
         without: Without::Fence,
         initial: (Some(0), Some(0)),
         programs: vec![vec![Op::Update(1)], vec![Op::Update(2)]],
+        ..protocol()
+    });
+}
+
+#[test]
+fn without_a_second_look_at_the_intent_it_breaks() {
+    breaks(Protocol {
+        without: Without::SecondLook,
+        initial: (Some(0), Some(0)),
+        programs: vec![vec![Op::Update(1)], vec![Op::Update(2), Op::Update(3)]],
+        ..protocol()
+    });
+}
+
+/// Found by this model: an owner's creation came between the reading of a recovery and its redo.
+#[test]
+fn with_a_refusal_of_what_was_not_read_it_breaks() {
+    breaks(Protocol {
+        without: Without::RefusalAsRead,
+        programs: vec![vec![Op::Create(1), Op::Update(2)], vec![Op::Delete]],
         ..protocol()
     });
 }

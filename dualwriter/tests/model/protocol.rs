@@ -1,5 +1,7 @@
 //! The protocol as states and steps.
 
+mod recovery;
+
 use stateright::{Model, Property};
 
 /// A value of the object; absent when it does not exist.
@@ -37,8 +39,34 @@ pub(crate) struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Intent {
     name: u8,
+    /// The name before anybody took it over: the name of the write.
+    first: u8,
     /// None for a copy by a sync.
     op: Option<Op>,
+}
+
+/// What legacy holds: the value, the revision of the object or of the fence that its deletion left,
+/// and the name of the write that it is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct InLegacy {
+    value: Value,
+    at: u8,
+    by: u8,
+}
+
+/// What a write replaces in legacy: the object at its revision, or none with its fence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Base {
+    present: bool,
+    at: u8,
+}
+
+/// How a write in legacy ends that requires its base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InTime {
+    Written(InLegacy),
+    Refused(Refusal),
+    OtherBase,
 }
 
 /// Where a client's call stands.
@@ -48,9 +76,17 @@ pub(crate) enum At {
     Idle,
     Intent,
     Legacy,
+    /// The base was wrong and is to be read.
+    Base,
+    /// It was read; is the intent still its own?
+    Check,
     Apply,
     /// Legacy refused; the intent is to be removed.
-    Refused(Refusal),
+    Refused {
+        refusal: Refusal,
+        /// By what was there before the write had a name.
+        older: bool,
+    },
     Read,
 }
 
@@ -67,6 +103,7 @@ pub(crate) struct Client {
     call: u8,
     mode: u8,
     name: u8,
+    base: Base,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -86,10 +123,10 @@ pub(crate) enum Copying {
 pub(crate) enum Recovery {
     #[default]
     Idle,
-    Taken {
-        name: u8,
-        op: Option<Op>,
-    },
+    Taken(Intent),
+    Read(Intent, InLegacy),
+    Checked(Intent, Base),
+    /// Nothing is to be applied if legacy refused.
     Redone {
         name: u8,
         op: Option<Op>,
@@ -101,16 +138,15 @@ pub(crate) struct State {
     mode: u8,
     /// What each process believes the mode to be.
     believed: [u8; 2],
-    legacy: Value,
+    legacy: InLegacy,
     unified: Value,
     tombstone: bool,
-    fence: u8,
     intent: Option<Intent>,
     next_name: u8,
     clients: Vec<Client>,
     syncs: [(Copying, u8); 2],
     synced: bool,
-    recovery: Recovery,
+    recoveries: [Recovery; 2],
     faults: u8,
     crashes: u8,
     calls: Vec<Call>,
@@ -130,7 +166,9 @@ pub(crate) enum Action {
     Intent(usize, End),
     Legacy(usize, End),
     Apply(usize, End),
-    TakeBack(usize),
+    ReadBase(usize),
+    CheckIntent(usize),
+    TakeBack(usize, End),
     Answer(usize),
     Crash(usize),
     SyncPlace(usize),
@@ -138,16 +176,23 @@ pub(crate) enum Action {
     SyncApply(usize),
     ChangeMode,
     Learn(usize),
-    Take,
-    Redo,
-    Finish,
+    Take(usize),
+    Reread(usize),
+    Recheck(usize),
+    Redo(usize),
+    Finish(usize),
 }
 
 /// A part of the protocol that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Without {
     Nothing,
+    /// A write in legacy requires what it replaces to be unchanged.
     Fence,
+    /// After the base was read, the intent is looked at.
+    SecondLook,
+    /// A recovery believes a refusal only if it is of what it read.
+    RefusalAsRead,
     Barrier,
     IntentAwareReads,
     TombstoneAwareFallback,
@@ -169,6 +214,8 @@ pub(crate) struct Protocol {
     pub(crate) faults: u8,
     pub(crate) crashes: u8,
     pub(crate) syncers: usize,
+    /// How many recoveries run side by side, two at most.
+    pub(crate) recoveries: usize,
     /// An error that is told as definite must have had no effect.
     pub(crate) strict: bool,
 }
@@ -197,23 +244,23 @@ impl Protocol {
 
     fn get(&self, s: &State, mode: u8) -> Value {
         match mode {
-            2 => s.legacy,
+            2 => s.legacy.value,
             3 if s.unified.is_some() => s.unified,
             3 if s.tombstone && self.has(Without::TombstoneAwareFallback) => None,
-            3 => s.legacy,
+            3 => s.legacy.value,
             _ => s.unified,
         }
     }
 
     fn list(s: &State, mode: u8) -> Value {
-        if mode == 2 { s.legacy } else { s.unified }
+        if mode == 2 { s.legacy.value } else { s.unified }
     }
 
     fn is_quiet(s: &State) -> bool {
         s.clients.iter().all(|c| c.at == At::Idle)
             && s.syncs.iter().all(|(at, _)| *at == Copying::Idle)
             && s.intent.is_none()
-            && s.recovery == Recovery::Idle
+            && s.recoveries.iter().all(|at| *at == Recovery::Idle)
     }
 
     /// Tells whether some order of the calls explains every answer, and the last value if given.
@@ -268,9 +315,21 @@ impl State {
         self.unified = value;
     }
 
+    fn base(&self) -> Base {
+        Base {
+            present: self.legacy.value.is_some(),
+            at: self.legacy.at,
+        }
+    }
+
     fn name(&mut self) -> u8 {
         self.next_name += 1;
         self.next_name - 1
+    }
+
+    /// Names that are given from now on are above all that legacy holds.
+    fn raise(&mut self) {
+        self.next_name = self.next_name.max(self.legacy.at + 1);
     }
 
     fn holds_intent(&self, name: u8) -> bool {
@@ -309,8 +368,12 @@ impl Protocol {
             }
             At::Intent => {}
             At::Legacy => actions.extend(ends.iter().map(|end| Action::Legacy(client, *end))),
+            At::Base => actions.push(Action::ReadBase(client)),
+            At::Check => actions.push(Action::CheckIntent(client)),
             At::Apply => actions.extend(ends.iter().map(|end| Action::Apply(client, *end))),
-            At::Refused(_) => actions.push(Action::TakeBack(client)),
+            At::Refused { .. } => {
+                actions.extend(ends.iter().map(|end| Action::TakeBack(client, *end)));
+            }
             At::Read => {
                 let unaware = !self.has(Without::IntentAwareReads);
                 if unaware || s.intent.is_none() || c.mode >= 4 {
@@ -324,7 +387,8 @@ impl Protocol {
     }
 
     fn change_is_possible(&self, s: &State) -> bool {
-        let drained = s.intent.is_none() && s.recovery == Recovery::Idle;
+        let recovered = s.recoveries.iter().all(|at| *at == Recovery::Idle);
+        let drained = s.intent.is_none() && recovered;
         let learned = s.mode != 3 || s.believed.iter().all(|mode| *mode >= 3);
         s.synced && s.mode < 4 && (!self.has(Without::Barrier) || (drained && learned))
     }
@@ -342,8 +406,10 @@ impl Protocol {
             Processes::Alike => s.mode,
             Processes::Lagging => s.believed[client % 2],
         };
+        let base = s.base();
         let c = &mut s.clients[client];
         c.next += 1;
+        c.base = base;
         c.call = u8::try_from(s.calls.len() - 1).unwrap();
         c.mode = mode;
         c.at = match op {
@@ -371,7 +437,11 @@ impl Protocol {
             return Self::write_unified(s, client, op, end);
         }
         let name = s.name();
-        s.intent = Some(Intent { name, op: Some(op) });
+        s.intent = Some(Intent {
+            name,
+            first: name,
+            op: Some(op),
+        });
         s.clients[client].name = name;
         if end == End::Well {
             s.clients[client].at = At::Legacy;
@@ -402,21 +472,34 @@ impl Protocol {
         }
     }
 
-    fn write_legacy(&self, s: &mut State, client: usize, end: End) -> Option<()> {
-        let (op, name) = (s.op(client), s.clients[client].name);
-        if self.has(Without::Fence) && name < s.fence {
-            s.tell(client, Told::Unknown);
-            return Some(());
+    /// What legacy does with the write `name`, which replaces a base.
+    fn in_time(&self, s: &State, op: Op, base: Base, name: u8) -> InTime {
+        let written = Self::write(op, s.legacy.value).map(|value| InLegacy {
+            value,
+            at: name.max(s.legacy.at + 1),
+            by: name,
+        });
+        if !self.has(Without::Fence) {
+            return written.map_or_else(InTime::Refused, InTime::Written);
         }
+        let creates = matches!(op, Op::Create(_));
+        match written {
+            Err(refusal) if creates || !base.present => InTime::Refused(refusal),
+            Ok(written) if base == s.base() => InTime::Written(written),
+            Ok(_) | Err(_) => InTime::OtherBase,
+        }
+    }
+
+    fn write_legacy(&self, s: &mut State, client: usize, end: End) -> Option<()> {
+        let (op, name, base) = (s.op(client), s.clients[client].name, s.clients[client].base);
         if end == End::FailedBefore {
             s.fault();
             s.tell(client, Told::Unknown);
             return Some(());
         }
-        match Self::write(op, s.legacy) {
-            Ok(value) => {
-                s.legacy = value;
-                s.fence = s.fence.max(name);
+        match self.in_time(s, op, base, name) {
+            InTime::Written(written) => {
+                s.legacy = written;
                 if end == End::Well {
                     s.clients[client].at = At::Apply;
                 } else {
@@ -425,11 +508,24 @@ impl Protocol {
                 }
                 Some(())
             }
-            Err(refusal) if end == End::Well => {
-                s.clients[client].at = At::Refused(refusal);
+            InTime::Refused(refusal) if end == End::Well => {
+                let older = s.legacy.value.is_some() && s.legacy.at < name;
+                s.clients[client].at = At::Refused { refusal, older };
                 Some(())
             }
-            Err(_) => None,
+            InTime::OtherBase if end == End::Well => {
+                s.clients[client].at = At::Base;
+                Some(())
+            }
+            InTime::Refused(_) | InTime::OtherBase => None,
+        }
+    }
+
+    fn check_intent(&self, s: &mut State, client: usize) {
+        if s.holds_intent(s.clients[client].name) || !self.has(Without::SecondLook) {
+            s.clients[client].at = At::Legacy;
+        } else {
+            s.tell(client, Told::Unknown);
         }
     }
 
@@ -445,6 +541,7 @@ impl Protocol {
             return;
         }
         s.set_unified(Self::target(op));
+        s.raise();
         s.intent = None;
         if end == End::Well {
             s.tell(client, Told::Done);
@@ -454,53 +551,22 @@ impl Protocol {
         }
     }
 
-    fn take_back(s: &mut State, client: usize) {
-        let told = match s.clients[client].at {
-            At::Refused(refusal) => refusal.into(),
-            _ => unreachable!("only a refused write is taken back"),
+    fn take_back(s: &mut State, client: usize, end: End) {
+        let At::Refused { refusal, older } = s.clients[client].at else {
+            unreachable!("only a refused write is taken back")
         };
-        if s.holds_intent(s.clients[client].name) {
+        let own = s.holds_intent(s.clients[client].name);
+        if own && end != End::FailedBefore {
             s.intent = None;
-            s.tell(client, told);
+        }
+        if end != End::Well {
+            s.fault();
+        }
+        if older || (own && end == End::Well) {
+            s.tell(client, refusal.into());
         } else {
             s.tell(client, Told::Unknown);
         }
-    }
-
-    fn redo(s: &mut State) {
-        let Recovery::Taken { name, op } = s.recovery else {
-            unreachable!("only what was taken over is redone")
-        };
-        s.fence = s.fence.max(name);
-        let op = match op {
-            Some(Op::Create(new)) if s.legacy.is_none() || s.legacy == Some(new) => {
-                s.legacy = Some(new);
-                op
-            }
-            Some(Op::Update(new)) if s.legacy.is_some() => {
-                s.legacy = Some(new);
-                op
-            }
-            Some(Op::Delete) => {
-                s.legacy = None;
-                op
-            }
-            Some(_) | None => None,
-        };
-        s.recovery = Recovery::Redone { name, op };
-    }
-
-    fn finish(s: &mut State) {
-        let Recovery::Redone { name, op } = s.recovery else {
-            unreachable!("only what was redone is finished")
-        };
-        if s.holds_intent(name) {
-            if let Some(op) = op {
-                s.set_unified(Self::target(op));
-            }
-            s.intent = None;
-        }
-        s.recovery = Recovery::Idle;
     }
 }
 
@@ -512,10 +578,12 @@ impl Model for Protocol {
         vec![State {
             mode: 2,
             believed: [2; 2],
-            legacy: self.initial.0,
+            legacy: InLegacy {
+                value: self.initial.0,
+                ..InLegacy::default()
+            },
             unified: self.initial.1,
             tombstone: false,
-            fence: 0,
             intent: None,
             next_name: 1,
             clients: vec![Client::default(); self.programs.len()],
@@ -524,7 +592,7 @@ impl Model for Protocol {
                 (Copying::Idle, u8::from(self.syncers > 1)),
             ],
             synced: false,
-            recovery: Recovery::Idle,
+            recoveries: [Recovery::Idle; 2],
             faults: self.faults,
             crashes: self.crashes,
             calls: vec![],
@@ -556,11 +624,17 @@ impl Model for Protocol {
                 }
             }
         }
-        match s.recovery {
-            Recovery::Idle if s.intent.is_some() && s.next_name < 7 => actions.push(Action::Take),
-            Recovery::Idle => {}
-            Recovery::Taken { .. } => actions.push(Action::Redo),
-            Recovery::Redone { .. } => actions.push(Action::Finish),
+        for (recovery, at) in s.recoveries.iter().enumerate().take(self.recoveries) {
+            match at {
+                Recovery::Idle if s.intent.is_some() && s.next_name < 7 => {
+                    actions.push(Action::Take(recovery));
+                }
+                Recovery::Idle => {}
+                Recovery::Taken(_) => actions.push(Action::Reread(recovery)),
+                Recovery::Read(..) => actions.push(Action::Recheck(recovery)),
+                Recovery::Checked(..) => actions.push(Action::Redo(recovery)),
+                Recovery::Redone { .. } => actions.push(Action::Finish(recovery)),
+            }
         }
     }
 
@@ -571,7 +645,13 @@ impl Model for Protocol {
             Action::Intent(client, end) => self.place(&mut s, client, end)?,
             Action::Legacy(client, end) => self.write_legacy(&mut s, client, end)?,
             Action::Apply(client, end) => Self::apply(&mut s, client, end),
-            Action::TakeBack(client) => Self::take_back(&mut s, client),
+            Action::ReadBase(client) => {
+                let base = s.base();
+                s.clients[client].base = base;
+                s.clients[client].at = At::Check;
+            }
+            Action::CheckIntent(client) => self.check_intent(&mut s, client),
+            Action::TakeBack(client, end) => Self::take_back(&mut s, client, end),
             Action::Answer(client) => {
                 let mode = s.clients[client].mode;
                 let value = match s.op(client) {
@@ -586,12 +666,16 @@ impl Model for Protocol {
             }
             Action::SyncPlace(sync) => {
                 let name = s.name();
-                s.intent = Some(Intent { name, op: None });
+                s.intent = Some(Intent {
+                    name,
+                    first: name,
+                    op: None,
+                });
                 s.syncs[sync] = (Copying::Placed { name }, s.syncs[sync].1 - 1);
             }
             Action::SyncRead(sync) => {
                 if let Copying::Placed { name } = s.syncs[sync].0 {
-                    let value = s.legacy;
+                    let value = s.legacy.value;
                     s.syncs[sync].0 = Copying::ReadLegacy { name, value };
                 }
             }
@@ -614,14 +698,15 @@ impl Model for Protocol {
                 }
             }
             Action::Learn(process) => s.believed[process] = s.mode,
-            Action::Take => {
-                let op = s.intent.and_then(|intent| intent.op);
-                let name = s.name();
-                s.intent = Some(Intent { name, op });
-                s.recovery = Recovery::Taken { name, op };
+            Action::Take(recovery) => Self::take(&mut s, recovery),
+            Action::Reread(recovery) => {
+                if let Recovery::Taken(intent) = s.recoveries[recovery] {
+                    s.recoveries[recovery] = Recovery::Read(intent, s.legacy);
+                }
             }
-            Action::Redo => Self::redo(&mut s),
-            Action::Finish => Self::finish(&mut s),
+            Action::Recheck(recovery) => self.recheck(&mut s, recovery),
+            Action::Redo(recovery) => self.redo(&mut s, recovery),
+            Action::Finish(recovery) => Self::finish(&mut s, recovery),
         }
         Some(s)
     }
@@ -641,7 +726,7 @@ impl Model for Protocol {
                 !Self::is_quiet(s) || m.is_linearizable(s, Some(Self::list(s, s.mode)))
             }),
             Property::always("D8: the stores agree", |_: &Self, s: &State| {
-                !(Self::is_quiet(s) && s.synced && s.mode <= 3) || s.legacy == s.unified
+                !(Self::is_quiet(s) && s.synced && s.mode <= 3) || s.legacy.value == s.unified
             }),
             Property::always("D13: unified explains everything", |m: &Self, s: &State| {
                 !(Self::is_quiet(s) && s.synced) || m.is_linearizable(s, Some(s.unified))

@@ -1,0 +1,367 @@
+//! Who comes late does nothing: what its write would replace is not there any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conformance::step::key;
+use conformance::{Fault, Faults, Faulty, Gate, Operation};
+use dualwriter::{DualWriter, Forced, Kind, Mode, Options, Side};
+use storage_core::{
+    ListQuery, Memory, OperationId, Order, Outcome, Precondition, ResourceKey, Revision, Scope,
+    StorageBackend, StorageBackendExt, Stored, SystemClock, Transaction, Write,
+};
+
+use crate::rig::{Backend, open, options};
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Put(&'static str),
+    Delete,
+}
+
+impl Change {
+    fn transaction(self, precondition: Precondition, operation: u128) -> Transaction {
+        let transaction = match self {
+            Self::Put(value) => Transaction::put(key("a"), precondition, value),
+            Self::Delete => Transaction::delete(key("a"), precondition, "gone"),
+        };
+        transaction.operation(OperationId(operation))
+    }
+
+    /// Tells whether this is what was done last.
+    fn is_done(self, stored: Option<&Stored>) -> bool {
+        match self {
+            Self::Put(value) => stored.is_some_and(|stored| stored.value == value),
+            Self::Delete => stored.is_none(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Story {
+    before: &'static [Change],
+    late: Change,
+    precondition: Precondition,
+    after: &'static [Change],
+}
+
+/// Stands for the revision of the object at that time.
+const AS_SEEN: Precondition = Precondition::Revision(Revision::ZERO);
+
+const STORIES: [Story; 8] = [
+    Story {
+        before: &[Change::Put("1")],
+        late: Change::Put("2"),
+        precondition: AS_SEEN,
+        after: &[Change::Put("3")],
+    },
+    Story {
+        before: &[],
+        late: Change::Put("2"),
+        precondition: Precondition::Absent,
+        after: &[Change::Put("3")],
+    },
+    Story {
+        before: &[Change::Put("1")],
+        late: Change::Put("2"),
+        precondition: Precondition::Any,
+        after: &[Change::Put("3")],
+    },
+    Story {
+        before: &[Change::Put("1")],
+        late: Change::Put("2"),
+        precondition: Precondition::Present,
+        after: &[Change::Delete, Change::Put("3")],
+    },
+    Story {
+        before: &[],
+        late: Change::Put("2"),
+        precondition: Precondition::Absent,
+        after: &[Change::Delete],
+    },
+    Story {
+        before: &[Change::Put("1"), Change::Delete],
+        late: Change::Put("2"),
+        precondition: Precondition::Any,
+        after: &[Change::Put("3"), Change::Delete],
+    },
+    Story {
+        before: &[Change::Put("1")],
+        late: Change::Delete,
+        precondition: Precondition::Any,
+        after: &[Change::Put("3")],
+    },
+    Story {
+        before: &[Change::Put("1")],
+        late: Change::Delete,
+        precondition: Precondition::Present,
+        after: &[Change::Put("3"), Change::Delete],
+    },
+];
+
+/// The operation of the late write.
+const LATE: u128 = 100;
+
+fn process(mode: Mode) -> Options {
+    Options {
+        help_after: Duration::from_millis(1),
+        ..options(mode, Arc::new(SystemClock))
+    }
+}
+
+/// A dual writer whose calls to its stores can be held up.
+async fn slow(legacy: &Backend, unified: &Backend, mode: Mode) -> (DualWriter, [Faults; 2]) {
+    let [legacy, unified] = [legacy, unified].map(|store| Faulty::new(Arc::clone(store)));
+    let faults = [legacy.faults(), unified.faults()];
+    let opening = DualWriter::open(Arc::new(legacy), Arc::new(unified), process(mode));
+    let dual = opening.await.unwrap();
+    dual.status(&Kind::of(&key("a"))).await.unwrap();
+    (dual, faults)
+}
+
+/// Who is held up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// The one whose write it is.
+    Owner,
+    /// One that finishes it, as its owner crashed before legacy had it, or after.
+    Helper { owner: Side },
+}
+
+/// Lets the story happen while somebody is held up before one of its calls; false if it makes no
+/// such call.
+async fn is_late(
+    who: Who,
+    mode: Mode,
+    story: Story,
+    (side, operation, call): (Side, Operation, u64),
+) -> bool {
+    let case = format!("{who:?} in mode {mode} before {operation:?} {call} of {side}: {story:?}");
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let other = open(&legacy, &unified, process(mode)).await;
+    for (number, change) in (1..).zip(story.before) {
+        let made = change.transaction(Precondition::Any, number);
+        other.commit_one(made).await.unwrap();
+    }
+    let (owner, owners) = slow(&legacy, &unified, mode).await;
+    let precondition = match story.precondition {
+        AS_SEEN => {
+            let seen = other.get(&key("a"), None).await.unwrap().unwrap();
+            Precondition::Revision(seen.revision)
+        }
+        other => other,
+    };
+    let late = story.late.transaction(precondition, LATE);
+    let gate = Gate::default();
+    let hold = |faults: &[Faults; 2]| {
+        let faults = match side {
+            Side::Legacy => &faults[0],
+            Side::Unified => &faults[1],
+        };
+        faults.after(call, operation, Fault::HoldBefore(gate.clone()));
+    };
+    let mut held = match who {
+        Who::Owner => {
+            hold(&owners);
+            tokio::spawn(async move {
+                let answer = owner.commit_one(late).await;
+                (owner, answer.ok())
+            })
+        }
+        Who::Helper { owner: crashed } => {
+            // Before the legacy part, or before unified has it.
+            match crashed {
+                Side::Legacy => owners[0].next(Operation::Commit, Fault::CrashBefore),
+                Side::Unified => owners[1].after(1, Operation::Commit, Fault::CrashBefore),
+            }
+            owner.commit_one(late).await.unwrap_err();
+            drop(owner);
+            let (helper, helpers) = slow(&legacy, &unified, mode).await;
+            hold(&helpers);
+            tokio::spawn(async move {
+                let _ = helper.get(&key("a"), None).await;
+                (helper, None)
+            })
+        }
+    };
+    let reached = tokio::select! {
+        () = gate.reached() => true,
+        _ = &mut held => false,
+    };
+    if reached {
+        let seen = other.get(&key("a"), None).await.unwrap();
+        let done = story.late.is_done(seen.as_ref());
+        for (number, change) in (1000..).zip(story.after) {
+            let made = change.transaction(Precondition::Any, number);
+            other.commit_one(made).await.unwrap();
+        }
+        gate.release();
+        let (_held, answer) = held.await.unwrap();
+        let now = other.get(&key("a"), None).await.unwrap();
+        if done {
+            let last = story.after.last().unwrap();
+            assert!(last.is_done(now.as_ref()), "{case}: {now:?}");
+            // It was overtaken, so it may not know; but it was not refused.
+            let refused = matches!(answer, Some(Outcome::Conflict(_)));
+            assert!(!refused, "{case}: {answer:?}");
+        }
+    }
+    assert_eq!(
+        operations(&legacy).await,
+        operations(&unified).await,
+        "{case}"
+    );
+    let lates = operations(&legacy).await;
+    let lates = lates.iter().filter(|operation| operation.0 == LATE);
+    assert!(lates.count() <= 1, "{case}");
+    reached
+}
+
+/// Returns the operations of the object's history, which no two writes share.
+async fn operations(store: &Backend) -> Vec<OperationId> {
+    let history = ListQuery::history(Scope::Object(key("a")), Order::Ascending);
+    let history = store.list(&history).await.unwrap().items;
+    history.iter().map(|stored| stored.operation).collect()
+}
+
+async fn all_are_late(who: Who) {
+    let mut held = 0;
+    for mode in [Mode::Two, Mode::Three] {
+        for story in STORIES {
+            for side in [Side::Legacy, Side::Unified] {
+                for operation in [Operation::Get, Operation::Commit] {
+                    let mut call = 0;
+                    while is_late(who, mode, story, (side, operation, call)).await {
+                        call += 1;
+                    }
+                    held += call;
+                }
+            }
+        }
+    }
+    assert!(held > 20, "{who:?} was held up only {held} times");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_owner_does_nothing() {
+    all_are_late(Who::Owner).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_helper_of_what_legacy_has_not_does_nothing() {
+    let owner = Side::Legacy;
+    all_are_late(Who::Helper { owner }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_helper_of_what_legacy_has_does_nothing() {
+    let owner = Side::Unified;
+    all_are_late(Who::Helper { owner }).await;
+}
+
+/// A helper read what legacy holds, then the owner's write came, and legacy refused the helper's:
+/// what refused it was the write itself. The model found it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_not_refused_by_itself() {
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let (owner, [owners, dies]) = slow(&legacy, &unified, Mode::Two).await;
+    dies.after(1, Operation::Commit, Fault::CrashBefore);
+    let (helper, [helpers, _]) = slow(&legacy, &unified, Mode::Two).await;
+    let [late, later] = [owners, helpers].map(|faults| faults.hold_next(Operation::Commit));
+    let creating = tokio::spawn(async move {
+        let create = Change::Put("1").transaction(Precondition::Absent, LATE);
+        let _ = owner.commit_one(create).await;
+        owner
+    });
+    late.reached().await;
+    let helping = tokio::spawn(async move { helper.get(&key("a"), None).await });
+    later.reached().await;
+    late.release();
+    let _owner = creating.await.unwrap();
+    later.release();
+    let seen = helping.await.unwrap().unwrap();
+    assert_eq!(seen.unwrap().value, "1");
+    for store in [&legacy, &unified] {
+        assert_eq!(operations(store).await, [OperationId(LATE)]);
+    }
+}
+
+/// Legacy's revisions are ahead of unified's when a kind begins to write both. What is there then
+/// is not taken for a write that puts the same value again and was interrupted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_is_not_taken_for_the_write() {
+    for opened in [Mode::Two, Mode::Zero] {
+        let (legacy, unified): (Backend, Backend) =
+            (Arc::new(Memory::new()), Arc::new(Memory::new()));
+        // Of internal records stores keep neither the request nor the time.
+        let record = ResourceKey::internal("example", "", "a").unwrap();
+        let put = || Transaction::put(record.clone(), Precondition::Any, "same");
+        let ahead = Transaction {
+            at_least: Some(Revision::new(1_000)),
+            ..put()
+        };
+        let before = legacy.commit_one(ahead).await.unwrap().revision();
+        let (owner, [faults, _]) = slow(&legacy, &unified, opened).await;
+        let kind = Kind::of(&record);
+        owner.set_mode(&kind, Mode::Two, Forced::No).await.unwrap();
+        owner.status(&kind).await.unwrap();
+        faults.next(Operation::Commit, Fault::CrashBefore);
+        let begun = owner.commit_one(put()).await;
+        assert!(begun.unwrap_err().is_indeterminate());
+        drop(owner);
+        let helper = open(&legacy, &unified, process(opened)).await;
+        let finished = helper.get(&record, None).await.unwrap().unwrap();
+        assert!(Some(finished.revision) > before, "opened in mode {opened}");
+    }
+}
+
+/// A process writes by what it remembers of legacy, and another one wrote meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_remembers_may_be_wrong() {
+    for mode in [Mode::Two, Mode::Three] {
+        let (legacy, unified): (Backend, Backend) =
+            (Arc::new(Memory::new()), Arc::new(Memory::new()));
+        let [one, two] = [
+            open(&legacy, &unified, process(mode)).await,
+            open(&legacy, &unified, process(mode)).await,
+        ];
+        let changes = [
+            (&one, Change::Put("1"), Precondition::Absent),
+            (&two, Change::Put("2"), Precondition::Present),
+            (&one, Change::Put("3"), Precondition::Any),
+            (&two, Change::Delete, Precondition::Present),
+            (&one, Change::Put("4"), Precondition::Absent),
+            (&two, Change::Put("5"), Precondition::Any),
+            (&one, Change::Delete, Precondition::Any),
+            (&two, Change::Put("6"), Precondition::Any),
+            (&one, Change::Put("7"), Precondition::Present),
+        ];
+        for (number, (writer, change, precondition)) in (1..).zip(changes) {
+            let made = change.transaction(precondition, number);
+            let made = writer.commit_one(made).await.unwrap();
+            assert!(made.revision().is_some(), "{mode} {number}: {made:?}");
+        }
+        // What is refused is refused although it was remembered otherwise.
+        let refused = [
+            (&two, Precondition::Absent),
+            (&one, Precondition::Revision(Revision::new(1))),
+        ];
+        for (writer, precondition) in refused {
+            let made = Change::Put("8").transaction(precondition, 50);
+            let made = writer.commit_one(made).await.unwrap();
+            let Outcome::Conflict(conflict) = made else {
+                panic!("{mode} {precondition:?}: {made:?}");
+            };
+            assert_eq!(conflict.expected, precondition);
+        }
+        // A check takes part, and the first that fails is told.
+        let made = Change::Put("9").transaction(Precondition::Present, 51);
+        let other = Write::check(key("b"), Precondition::Present);
+        let made = two.commit_one(made.and(other)).await.unwrap();
+        assert!(matches!(made, Outcome::Conflict(conflict) if conflict.key == key("b")));
+        let expected: Vec<OperationId> = (1..=9).map(OperationId).collect();
+        for store in [&legacy, &unified] {
+            assert_eq!(operations(store).await, expected, "{mode}");
+        }
+    }
+}
