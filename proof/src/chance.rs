@@ -43,15 +43,6 @@ impl Choices {
         }
     }
 
-    /// Lets tasks take turns in another order than the choices say.
-    #[must_use]
-    pub fn in_order(self, order: u64) -> Self {
-        Self {
-            order: order.to_le_bytes().to_vec(),
-            ..self
-        }
-    }
-
     /// Returns what decides the order in which tasks take turns.
     #[cfg(tokio_unstable)]
     pub(crate) fn order(&self) -> tokio::runtime::RngSeed {

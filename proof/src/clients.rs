@@ -12,20 +12,13 @@ use crate::world::{KEYS, Process, World, key, kind, parse};
 
 /// How long a client waits for an answer.
 const CALL_BOUND: Duration = Duration::from_secs(4);
+/// How long one waits that goes away in the middle, at most, in ms: a few calls of the stores.
+const SHORT_BOUND_MS: usize = 16;
 
 #[derive(Clone, Copy)]
 enum Change {
     Update,
     Delete,
-}
-
-/// An answer, unless the client went away before it came.
-async fn answered<T>(life: &Life, call: impl Future<Output = Result<T>>) -> Option<Result<T>> {
-    tokio::select! {
-        biased;
-        answer = timeout(CALL_BOUND, call) => answer.ok(),
-        () = life.ended() => None,
-    }
 }
 
 pub(crate) fn write(expected: Option<u64>, new: Option<u64>) -> Request {
@@ -52,10 +45,29 @@ impl World {
         Ok(())
     }
 
+    /// Returns an answer, unless the client went away before it came.
+    async fn answered<T>(
+        &self,
+        life: &Life,
+        call: impl Future<Output = Result<T>>,
+    ) -> Option<Result<T>> {
+        let patience = match self.chance.roll(12) {
+            0 => Duration::from_millis(self.chance.roll(SHORT_BOUND_MS) as u64),
+            _ => CALL_BOUND,
+        };
+        tokio::select! {
+            biased;
+            answer = timeout(patience, call) => answer.ok(),
+            () = life.ended() => None,
+        }
+    }
+
     async fn read(&self, process: &Process, number: usize) {
         let call = self.histories.tick();
         let key = key(number);
-        let answer = answered(&process.life, process.dual.get(&key, None)).await;
+        let answer = self
+            .answered(&process.life, process.dual.get(&key, None))
+            .await;
         if let Some(Ok(stored)) = answer {
             let value = stored.map(|stored| parse(&stored.value));
             let answer = Answer::Value(value);
@@ -66,7 +78,10 @@ impl World {
     async fn list(&self, process: &Process, newest: &mut Revision) -> Result<(), String> {
         let call = self.histories.tick();
         let query = ListQuery::live(kind().scope());
-        let Some(Ok(page)) = answered(&process.life, process.dual.list(&query)).await else {
+        let Some(Ok(page)) = self
+            .answered(&process.life, process.dual.list(&query))
+            .await
+        else {
             return Ok(());
         };
         for number in 0..KEYS {
@@ -94,7 +109,9 @@ impl World {
     async fn change_it(&self, process: &Process, number: usize, change: Change) {
         let call = self.histories.tick();
         let key = key(number);
-        let read = answered(&process.life, process.dual.get(&key, None)).await;
+        let read = self
+            .answered(&process.life, process.dual.get(&key, None))
+            .await;
         let Some(Ok(stored)) = read else {
             return;
         };
@@ -132,7 +149,9 @@ impl World {
     ) {
         let call = self.histories.tick();
         let precondition = transaction.writes[0].precondition;
-        let answer = answered(&process.life, process.dual.commit_one(transaction)).await;
+        let answer = self
+            .answered(&process.life, process.dual.commit_one(transaction))
+            .await;
         let answer = told(answer, precondition);
         self.histories.record(number, request, call, answer);
     }
