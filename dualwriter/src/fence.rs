@@ -154,8 +154,9 @@ impl Inner {
         let header = &intent.header;
         let precondition = Precondition::from(header.precondition);
         match (header.op, header.work, precondition, known) {
-            // Nothing is looked up for a check.
-            (StoredOp::Check, ..) => Ok(Base::NEW),
+            // Legacy is not asked.
+            (StoredOp::Check, Work::WriteUnifiedDecided, ..)
+            | (StoredOp::Check, _, Precondition::Any, _) => Ok(Base::NEW),
             (_, Work::WriteLegacyDecides, Precondition::Revision(at), _) => Ok(Base::Present(at)),
             (_, _, Precondition::Absent, Some(Base::Present(_)) | None) => Ok(Base::NEW),
             (_, _, _, Some(known)) => Ok(known),
@@ -180,10 +181,11 @@ impl Inner {
         for ((_, intent), base) in members.iter().zip(bases) {
             let write = intent.write()?;
             let asked = asked_of_legacy(intent);
-            if write.op == Op::Check {
-                writes.extend(asked.map(|asked| Write::check(write.key, asked)));
+            if write.op == Op::Check && asked.is_none_or(|asked| asked == Precondition::Any) {
                 continue;
             }
+            // A check is of its base as well: a request that comes late, after others refused it,
+            // does not find that the precondition holds by now.
             hopeless |= asked.is_some_and(|asked| !asked.holds(base.revision()));
             writes.extend(self.fenced(write, *base, name, asked));
         }

@@ -383,6 +383,9 @@ impl Inner {
                 return Ok(Part::Passed);
             }
             attempt.bases = read.iter().map(InLegacy::base).collect();
+            for ((object, _), base) in attempt.members.iter().zip(&attempt.bases) {
+                self.bases.learn(object, *base);
+            }
         }
         let (own, asks) = self.legacy_part(&attempt.members, &attempt.bases, attempt.name)?;
         writes.extend(own);

@@ -286,6 +286,43 @@ async fn a_write_is_not_refused_by_itself() {
     }
 }
 
+/// A write that also checks another object was held up, others found that legacy refuses it, and
+/// then the check would have held: the late request wrote legacy alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_refused_does_not_come_after_all() {
+    for precondition in [
+        Precondition::Any,
+        Precondition::Present,
+        Precondition::Absent,
+    ] {
+        let (legacy, unified): (Backend, Backend) =
+            (Arc::new(Memory::new()), Arc::new(Memory::new()));
+        let other = open(&legacy, &unified, process(Mode::Two)).await;
+        if precondition != Precondition::Absent {
+            let before = Change::Put("1").transaction(Precondition::Any, 1);
+            other.commit_one(before).await.unwrap();
+        }
+        let (owner, [faults, _]) = slow(&legacy, &unified, Mode::Two).await;
+        let gate = faults.hold_next(Operation::Commit);
+        let writing = tokio::spawn(async move {
+            let check = Write::check(key("b"), Precondition::Present);
+            let late = Change::Put("2").transaction(precondition, LATE);
+            let answer = owner.commit_one(late.and(check)).await;
+            (owner, answer)
+        });
+        gate.reached().await;
+        other.get(&key("a"), None).await.unwrap();
+        other.create(key("b"), "1".into()).await.unwrap();
+        gate.release();
+        let (_owner, answer) = writing.await.unwrap();
+        assert!(!matches!(answer, Ok(Outcome::Committed { .. })));
+        for store in [&legacy, &unified] {
+            let operations = operations(store).await;
+            assert!(!operations.contains(&OperationId(LATE)), "{precondition:?}");
+        }
+    }
+}
+
 /// Legacy's revisions are ahead of unified's when a kind begins to write both. What is there then
 /// is not taken for a write that puts the same value again and was interrupted.
 #[tokio::test(flavor = "multi_thread")]
