@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "the variants are asked for one by one")]
 pub enum Bug {
-    /// Legacy is written without looking at the fence.
+    /// Legacy is written without looking at what is replaced.
     NoFence,
     /// A mode changes without settling intents.
     NoDrain,

@@ -78,9 +78,9 @@ impl Inner {
         direction: Direction,
     ) -> Result<Vec<Copied>> {
         let _slots = self.slots.take(objects).await;
-        // In a mode that writes unified alone nobody takes intents: legacy's fence has to do.
+        // In a mode that writes unified alone nobody takes intents: the bases in legacy have to do.
         if !view.mode.writes_reach(Side::Legacy) {
-            let (copied, _) = self.copy_unguarded(view, objects, direction).await?;
+            let (copied, _) = self.copy_unguarded(view, objects, None, direction).await?;
             return Ok(copied);
         }
         let placed = self.place_copies(view, objects).await?;
@@ -93,7 +93,9 @@ impl Inner {
         let copied = match direction {
             Direction::Forward => self.copy_forward(&held, &placed).await?,
             Direction::Reverse => {
-                let (copied, newest) = self.copy_unguarded(view, &held, direction).await?;
+                let intents: Vec<Revision> = placed.iter().flatten().copied().collect();
+                let copying = self.copy_unguarded(view, &held, Some(&intents), direction);
+                let (copied, newest) = copying.await?;
                 self.end_copies(&held, &placed, newest).await?;
                 copied
             }
@@ -141,7 +143,7 @@ impl Inner {
     }
 
     /// A store that knows of a later epoch is not to be written in this one.
-    fn refuse_newer(&self, view: &View, copy: &crate::view::Copy) -> Result<()> {
+    pub(crate) fn refuse_newer(&self, view: &View, copy: &crate::view::Copy) -> Result<()> {
         if copy
             .record
             .as_ref()
@@ -236,12 +238,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes one store equal under the fence and the epoch of legacy. Only the store that nobody
+    /// Makes one store equal by the bases and the epoch of legacy. Only the store that nobody
     /// reads is written in this way: legacy in reverse. Returns the newest revision of a copy too.
     async fn copy_unguarded(
         &self,
         view: &View,
         objects: &[ResourceKey],
+        intents: Option<&[Revision]>,
         direction: Direction,
     ) -> Result<(Vec<Copied>, Revision)> {
         debug_assert_eq!(direction, Direction::Reverse);
@@ -251,10 +254,18 @@ impl Inner {
         let mut transactions = Vec::with_capacity(objects.len());
         let mut copied = Vec::with_capacity(objects.len());
         let mut asked = Vec::new();
-        for object in objects {
+        for (position, object) in objects.iter().enumerate() {
             // In this order: a copy made meanwhile by somebody else moved what it replaces.
             let target = self.in_legacy(object).await?;
             let source = self.unified.get(object, None).await?;
+            if let Some(intents) = intents {
+                // A writer that took the intent over may have written one of the two by now.
+                let intent = self.intent(object).await?;
+                if intent.is_none_or(|intent| intent.revision != intents[position]) {
+                    copied.push(Copied::Busy);
+                    continue;
+                }
+            }
             let (mut transaction, step) = self
                 .equalise(
                     Side::Unified,
@@ -264,9 +275,10 @@ impl Inner {
                 )
                 .await?;
             if step.changed() {
-                let at = *self.unified.head().borrow();
                 let copy = transaction.writes.drain(..);
-                let fenced = copy.flat_map(|write| self.fenced(write, target.base(), at, None));
+                // No write has this name.
+                let name = Revision::ZERO;
+                let fenced = copy.flat_map(|write| self.fenced(write, target.base(), name, None));
                 transaction.writes = [guard.clone()].into_iter().chain(fenced).collect();
                 asked.push(copied.len());
                 transactions.push(transaction);

@@ -168,8 +168,8 @@ impl Inner {
         }
     }
 
-    /// Returns the legacy part of the write `name`, which legacy does if the bases are right: with
-    /// the caller's preconditions where legacy decides, without any where unified has decided.
+    /// Returns the legacy part of the write `name`: what legacy does if the bases are right, or only
+    /// the question whether it refuses, if by the bases it does.
     pub(crate) fn legacy_part(
         &self,
         members: &[(ResourceKey, Intent)],

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::bugs::{Bug, planted};
 use crate::fence::{Asks, Base, InLegacy, is_refusal};
 use crate::inner::Inner;
-use crate::record::{Intent, Work};
+use crate::record::{Intent, StoredOp, Work};
 use crate::view::{POLL_MAX, POLL_MIN};
 use crate::{Kind, Side, observe};
 
@@ -127,7 +127,7 @@ impl Inner {
     /// Rolls the intent on an object forward, any or only the one of a certain write.
     ///
     /// Takes it over under a new revision, so that the late owner cannot apply it; does the legacy
-    /// part again under the fence, so that it happens once; applies it in unified.
+    /// part unless legacy has it, so that it happens once; applies it in unified.
     pub(crate) async fn resolve(
         &self,
         object: &ResourceKey,
@@ -250,8 +250,8 @@ impl Inner {
         for _ in 0..ATTEMPTS {
             let mut writes = vec![];
             for (kind, epoch) in epochs(claim) {
-                // What allows it is what legacy checks: after a change of mode there are no fences,
-                // and a write that was finished before it would be done again.
+                // What allows it is what legacy checks: a mode without a journal leaves no fences, so
+                // after a change of mode a write that was finished before it would be done again.
                 let view = self.load(&kind).await?;
                 if !view.allows_finishing(epoch) {
                     return Ok(Redone::Passed);
@@ -265,9 +265,7 @@ impl Inner {
             if intent.is_none_or(|intent| intent.revision != claim.revision) {
                 return Ok(Redone::Passed);
             }
-            let mut written = claim.members.iter().zip(&read);
-            let written = written.find_map(|((_, i), r)| r.written_by(claim.name, i));
-            if let Some(revision) = written {
+            if let Some(revision) = written_at(claim, &read) {
                 return Ok(Redone::Done(revision));
             }
             let bases: Vec<Base> = read.iter().map(InLegacy::base).collect();
@@ -378,9 +376,19 @@ fn is_as_read(conflict: &Conflict, claim: &Claim, bases: &[Base]) -> bool {
         })
 }
 
+/// Returns legacy's revision of a write, if all of it is what was read.
+fn written_at(claim: &Claim, read: &[InLegacy]) -> Option<Revision> {
+    let effects = claim.members.iter().zip(read);
+    let mut written = effects
+        .filter(|((_, intent), _)| intent.header.op != StoredOp::Check)
+        .map(|((_, intent), read)| read.written_by(claim.name, intent));
+    let first = written.next()??;
+    written.all(|at| at == Some(first)).then_some(first)
+}
+
 enum Redone {
     Done(Revision),
     Refused(Conflict),
-    /// A later write passed this one, so it was settled before.
+    /// Somebody else took it over, or its epoch is over: it is settled without us.
     Passed,
 }

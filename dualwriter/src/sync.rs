@@ -147,12 +147,27 @@ impl Inner {
     }
 
     async fn new_pass(&self, view: &View, number: u32) -> Result<PassRecord> {
+        let started_at = self.newest(Side::Unified).await?.get();
+        if !view.mode.writes_reach(Side::Legacy) {
+            self.refuse_older_copies(view).await?;
+        }
         Ok(PassRecord {
             epoch: view.record.epoch,
             number,
-            started_at: self.newest(Side::Unified).await?.get(),
+            started_at,
             ..PassRecord::default()
         })
+    }
+
+    /// Makes legacy refuse what copies before this pass sent and what comes late, by a control
+    /// record at a new revision. Nothing else stops them where writers take no intents: an object
+    /// that was deleted since is in neither store, as it was when it was sent.
+    async fn refuse_older_copies(&self, view: &View) -> Result<()> {
+        let copy = self.copy(&view.kind, Side::Legacy).await?;
+        self.refuse_newer(view, &copy)?;
+        let record = copy.record.as_ref().unwrap_or(&view.record);
+        self.propagate(&view.kind, Side::Legacy, record, &copy)
+            .await
     }
 
     /// Goes over both stores once, from where the pass stands.
@@ -263,6 +278,10 @@ impl Inner {
     /// Applies to legacy what changed in unified since a reverse sync, while nobody writes.
     pub(crate) async fn reverse_delta(&self, view: &View, after: Revision) -> Result<()> {
         let mut query = ChangesQuery::new(view.kind.scope(), after);
+        if query.scope.is_internal() {
+            // Of internal records stores keep no changes.
+            return self.reverse_all(view).await;
+        }
         loop {
             let changes = match self.unified.changes(&query).await {
                 Ok(changes) => changes,

@@ -7,8 +7,8 @@ use conformance::step::key;
 use conformance::{Fault, Faults, Faulty, Gate, Operation};
 use dualwriter::{DualWriter, Forced, Kind, Mode, Options, Side};
 use storage_core::{
-    ListQuery, Memory, OperationId, Order, Outcome, Precondition, ResourceKey, Revision, Scope,
-    StorageBackend, StorageBackendExt, Stored, SystemClock, Transaction, Write,
+    Clock, ListQuery, ManualClock, Memory, OperationId, Order, Outcome, Precondition, ResourceKey,
+    Revision, Scope, StorageBackend, StorageBackendExt, Stored, SystemClock, Transaction, Write,
 };
 
 use crate::rig::{Backend, open, options};
@@ -401,4 +401,131 @@ async fn what_a_process_remembers_may_be_wrong() {
             assert_eq!(operations(store).await, expected, "{mode}");
         }
     }
+}
+
+/// A kind that came down from mode 4 has its legacy store made equal to unified by copies, under
+/// intents. A copier was slow, a writer took its intent over and wrote legacy, and before unified
+/// had it the copier put the older value of unified over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_copier_does_not_undo_a_write() {
+    for call in 0..6 {
+        let (legacy, unified): (Backend, Backend) =
+            (Arc::new(Memory::new()), Arc::new(Memory::new()));
+        let kind = Kind::of(&key("a"));
+        let operator = open(&legacy, &unified, process(Mode::Four)).await;
+        let before = Change::Put("1").transaction(Precondition::Any, 1);
+        operator.commit_one(before).await.unwrap();
+        assert!(operator.sync(&kind, &mut |_| {}).await.unwrap().complete);
+        let down = operator.set_mode(&kind, Mode::Three, Forced::No).await;
+        down.unwrap();
+        // Somebody who does not know of all this makes the two differ.
+        let foreign = Change::Put("0").transaction(Precondition::Any, 2);
+        legacy.commit_one(foreign).await.unwrap();
+
+        let (copier, [copiers, _]) = slow(&legacy, &unified, Mode::Four).await;
+        let (writer, [writers, _]) = slow(&legacy, &unified, Mode::Four).await;
+        let slow_copier = Gate::default();
+        copiers.after(call, Operation::Get, Fault::HoldBefore(slow_copier.clone()));
+        let slow_writer = Gate::default();
+        writers.next(Operation::Commit, Fault::HoldAfter(slow_writer.clone()));
+        let mut copying = tokio::spawn({
+            let kind = kind.clone();
+            async move { copier.sync(&kind, &mut |_| {}).await }
+        });
+        tokio::select! {
+            () = slow_copier.reached() => {}
+            _ = &mut copying => continue,
+        }
+        let writing = tokio::spawn(async move {
+            let late = Change::Put("2").transaction(Precondition::Any, LATE);
+            let answer = writer.commit_one(late).await;
+            (writer, answer)
+        });
+        slow_writer.reached().await;
+        slow_copier.release();
+        // It ends when the write does, or has harmed it by then.
+        let copied = tokio::time::timeout(Duration::from_millis(100), &mut copying).await;
+        slow_writer.release();
+        let (_writer, _) = writing.await.unwrap();
+        if copied.is_err() {
+            copying.await.unwrap().unwrap();
+        }
+        for store in [&legacy, &unified] {
+            let operations = operations(store).await;
+            let lates = operations.iter().filter(|it| it.0 == LATE).count();
+            assert_eq!(lates, 1, "before read {call}: {operations:?}");
+            assert_eq!(operations.last(), Some(&OperationId(LATE)));
+        }
+    }
+}
+
+/// In mode 4 a copy into legacy came late, after the object was deleted and after another sync,
+/// which had found nothing to do, as neither store had the object. The way back then took what only
+/// legacy had for the truth.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_copy_does_not_bring_an_object_back() {
+    for call in 0..6 {
+        let (legacy, unified): (Backend, Backend) =
+            (Arc::new(Memory::new()), Arc::new(Memory::new()));
+        let kind = Kind::of(&key("a"));
+        let clock = Arc::new(ManualClock::default());
+        let process = || Options {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            ..process(Mode::Four)
+        };
+        let operator = open(&legacy, &unified, process()).await;
+        let create = Change::Put("1").transaction(Precondition::Absent, 1);
+        operator.commit_one(create).await.unwrap();
+        // What the process sends arrives late, and then it is dead.
+        let network = Faulty::new(Arc::clone(&legacy));
+        let delays = network.faults();
+        let connection = Faulty::new(network);
+        let faults = connection.faults();
+        let other = Faulty::new(Arc::clone(&unified));
+        let dead = other.faults();
+        let copier = DualWriter::open(Arc::new(connection), Arc::new(other), process());
+        let copier = copier.await.unwrap();
+        copier.status(&kind).await.unwrap();
+        let gate = Gate::default();
+        delays.after(call, Operation::Commit, Fault::HoldBefore(gate.clone()));
+        faults.after(call, Operation::Commit, Fault::CrashAfter);
+        let mut copying = tokio::spawn({
+            let kind = kind.clone();
+            async move { copier.sync(&kind, &mut |_| {}).await.is_ok() }
+        });
+        tokio::select! {
+            () = gate.reached() => {}
+            _ = &mut copying => continue,
+        }
+        let delete = Change::Delete.transaction(Precondition::Present, 2);
+        operator.commit_one(delete).await.unwrap();
+        // The right to sync of the slow process runs out.
+        clock.advance(Duration::from_secs(60));
+        assert!(operator.sync(&kind, &mut |_| {}).await.unwrap().complete);
+        dead.crash();
+        gate.release();
+        copying.await.unwrap();
+        let down = operator.set_mode(&kind, Mode::Two, Forced::No).await;
+        down.unwrap();
+        let seen = operator.get(&key("a"), None).await.unwrap();
+        assert!(seen.is_none(), "before commit {call}: {seen:?}");
+    }
+}
+
+/// Internal records have no changes to be asked for, so a kind of them could not come down from
+/// mode 4: the change never ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_of_internal_records_comes_down_from_mode_4() {
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let operator = open(&legacy, &unified, process(Mode::Four)).await;
+    let record = ResourceKey::internal("example", "", "a").unwrap();
+    let put = |value: &'static str| Transaction::put(record.clone(), Precondition::Any, value);
+    operator.commit_one(put("1")).await.unwrap();
+    let kind = Kind::of(&record);
+    assert!(operator.sync(&kind, &mut |_| {}).await.unwrap().complete);
+    operator.commit_one(put("2")).await.unwrap();
+    let down = operator.set_mode(&kind, Mode::Two, Forced::No).await;
+    down.unwrap();
+    let seen = operator.get(&record, None).await.unwrap().unwrap();
+    assert_eq!(seen.value, "2");
 }
