@@ -82,7 +82,8 @@ impl DualWriter {
         Ok(all)
     }
 
-    /// Runs a sync: from legacy to unified in modes 1 to 3, back in modes 4 and 5.
+    /// Runs a sync: from legacy to unified in modes 1 to 3, back in modes 4 and 5 and in a mode 3
+    /// that was reached from there.
     ///
     /// # Errors
     /// `Invalid` in mode 0; `Overloaded` while another process syncs the kind; as the stores say.
