@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures::future::join_all;
+use storage_core::limits::COMMIT_BYTES_MAX;
 use storage_core::{
     Error, ErrorKind, ListQuery, Op, Outcome, Precondition, ResourceKey, Result, Revision, Scope,
     StorageBackend, StorageBackendExt, Stored, Transaction, Write,
@@ -200,13 +201,35 @@ impl Inner {
             transactions.push(transaction);
             copied.push(step);
         }
-        let outcomes = self.unified.commit(transactions).await?;
+        let outcomes = self.commit_copies(Side::Unified, transactions).await?;
         for (copied, outcome) in copied.iter_mut().zip(outcomes) {
             if outcome.revision().is_none() {
                 *copied = Copied::Busy;
             }
         }
         Ok(copied)
+    }
+
+    /// Commits copies, in as many calls as the limit of bytes in one asks for.
+    async fn commit_copies(
+        &self,
+        side: Side,
+        transactions: Vec<Transaction>,
+    ) -> Result<Vec<Outcome>> {
+        let mut outcomes = Vec::with_capacity(transactions.len());
+        let (mut call, mut bytes) = (Vec::new(), 0);
+        for transaction in transactions {
+            let more = transaction.value_bytes();
+            if bytes + more > COMMIT_BYTES_MAX && !call.is_empty() {
+                let full = std::mem::take(&mut call);
+                outcomes.extend(self.store(side).commit(full).await?);
+                bytes = 0;
+            }
+            bytes += more;
+            call.push(transaction);
+        }
+        outcomes.extend(self.store(side).commit(call).await?);
+        Ok(outcomes)
     }
 
     fn end_copy(&self, object: &ResourceKey, intent: Revision) -> Write {
@@ -285,7 +308,7 @@ impl Inner {
             }
             copied.push(step);
         }
-        let outcomes = self.legacy.commit(transactions).await?;
+        let outcomes = self.commit_copies(Side::Legacy, transactions).await?;
         let newest = outcomes.iter().filter_map(Outcome::revision).max();
         for (position, outcome) in asked.into_iter().zip(outcomes) {
             self.bases.forget(&objects[position]);

@@ -141,7 +141,8 @@ impl Inner {
     async fn resumable_pass(&self, view: &View) -> Result<PassRecord> {
         let record = self.sync_record(&view.kind).await?.0;
         match record.pass {
-            Some(pass) if pass.epoch == view.record.epoch => Ok(pass),
+            // One that came to its end has nothing to go on with, and has counted what failed.
+            Some(pass) if pass.epoch == view.record.epoch && pass.after.is_some() => Ok(pass),
             Some(_) | None => self.new_pass(view, 1).await,
         }
     }

@@ -125,6 +125,14 @@ pub(crate) fn gate(
         {
             match forced {
                 _ if synced => Ok(Passed::Rightly),
+                Forced::AcceptLoss if from >= Mode::Four && !covered && to == Mode::Three => {
+                    refusal(
+                        Gate::ReverseSync,
+                        "unified misses what was never synced, and would be the truth in mode 3 as \
+                         well; change to mode 2 or below and accept the loss of what was written \
+                         since legacy was left",
+                    )
+                }
                 Forced::AcceptLoss => Ok(Passed::ByForce),
                 Forced::No | Forced::SkipSync if from >= Mode::Four && !covered => refusal(
                     Gate::ReverseSync,
@@ -521,7 +529,9 @@ fn next_record(
     passed: Passed,
     floor: u64,
 ) -> ModeRecord {
-    let known = sync.complete_epoch == Some(steady_epoch(record))
+    // In mode 1 a write may be in legacy alone, and its process gone, after the mark was set.
+    let synced = sync.complete_epoch == Some(steady_epoch(record));
+    let known = (synced && from >= Mode::Two)
         || (record.coverage == Coverage::Complete && from >= Mode::Three);
     let coverage = match to {
         Mode::Zero | Mode::One | Mode::Two => Coverage::Partial,

@@ -5,6 +5,7 @@ mod cells;
 mod conformance;
 mod copying;
 mod found;
+mod gates;
 mod late;
 mod process;
 mod rig;

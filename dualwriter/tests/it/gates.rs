@@ -1,0 +1,133 @@
+//! What gates and syncs must not believe, and what must not keep them shut.
+
+use std::sync::Arc;
+
+use conformance::step::key;
+use conformance::{Faulty, Operation};
+use dualwriter::{DualWriter, Forced, Kind, Mode, Options};
+use storage_core::{
+    Memory, Precondition, StorageBackend, StorageBackendExt, SystemClock, Transaction,
+};
+
+use crate::rig::{Backend, open, options};
+
+fn process(mode: Mode) -> Options {
+    options(mode, Arc::new(SystemClock))
+}
+
+fn stores() -> (Backend, Backend) {
+    (Arc::new(Memory::new()), Arc::new(Memory::new()))
+}
+
+fn kind() -> Kind {
+    Kind::of(&key("a"))
+}
+
+fn put(name: &str, value: impl Into<bytes::Bytes>) -> Transaction {
+    Transaction::put(key(name), Precondition::Any, value)
+}
+
+async fn sync(dual: &DualWriter) -> bool {
+    dual.sync(&kind(), &mut |_| {}).await.unwrap().complete
+}
+
+async fn to(dual: &DualWriter, mode: Mode) {
+    dual.set_mode(&kind(), mode, Forced::No).await.unwrap();
+}
+
+/// In mode 1 a sync was complete, then a process wrote legacy and died before unified had it. A change
+/// to mode 5 took unified for complete, and the sync there deleted from legacy what unified never
+/// had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_of_mode_1_does_not_make_unified_complete() {
+    let (legacy, unified) = stores();
+    let operator = open(&legacy, &unified, process(Mode::One)).await;
+    assert!(sync(&operator).await);
+    let connection = Faulty::new(Arc::clone(&unified));
+    let faults = connection.faults();
+    let dies = DualWriter::open(
+        Arc::clone(&legacy),
+        Arc::new(connection),
+        process(Mode::One),
+    );
+    let dies = dies.await.unwrap();
+    dies.status(&kind()).await.unwrap();
+    faults.crash();
+    dies.create(key("a"), "1".into()).await.unwrap();
+    drop(dies);
+    to(&operator, Mode::Five).await;
+    let refused = operator.sync(&kind(), &mut |_| {}).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("would delete from legacy"),
+        "{refused}"
+    );
+    assert!(legacy.get(&key("a"), None).await.unwrap().is_some());
+}
+
+/// Unified misses what was never synced. By way of mode 3 it became the truth all the same, and a sync
+/// there deleted from legacy what unified never had.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_synced_is_not_lost_by_way_of_mode_3() {
+    let (legacy, unified) = stores();
+    legacy.create(key("a"), "1".into()).await.unwrap();
+    let dual = open(&legacy, &unified, process(Mode::Zero)).await;
+    to(&dual, Mode::Five).await;
+    let down = async |mode| dual.set_mode(&kind(), mode, Forced::AcceptLoss).await;
+    let refused = down(Mode::Three).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("change to mode 2 or below"),
+        "{refused}"
+    );
+    down(Mode::Two).await.unwrap();
+    assert!(sync(&dual).await);
+    assert_eq!(dual.get(&key("a"), None).await.unwrap().unwrap().value, "1");
+}
+
+/// What changed since a reverse sync is looked up by its changes and copied as it is now: by then it was
+/// too large for one commit, the change of mode failed each time, and the kind took no writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_back_is_not_too_large() {
+    let (legacy, unified) = stores();
+    let dual = open(&legacy, &unified, process(Mode::Four)).await;
+    assert!(sync(&dual).await);
+    let large = bytes::Bytes::from(vec![b'x'; 400 << 10]);
+    for value in [bytes::Bytes::from("small"), large] {
+        for number in 0..100 {
+            let made = put(&number.to_string(), value.clone());
+            dual.commit_one(made).await.unwrap();
+        }
+    }
+    to(&dual, Mode::Two).await;
+    let moved = legacy.get(&key("99"), None).await.unwrap().unwrap();
+    assert_eq!(moved.value.len(), 400 << 10);
+}
+
+/// A pass that left an object unsettled was resumed at its end by every later sync, with the failure
+/// that it had counted: the gate stayed shut.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_failed_once_can_succeed() {
+    let (legacy, unified) = stores();
+    let patient = || Options {
+        help_after: std::time::Duration::from_secs(30),
+        patience: std::time::Duration::from_millis(20),
+        ..process(Mode::Two)
+    };
+    let operator = open(&legacy, &unified, patient()).await;
+    let connection = Faulty::new(Arc::clone(&legacy));
+    let faults = connection.faults();
+    let slow = DualWriter::open(
+        Arc::new(connection),
+        Arc::clone(&unified),
+        process(Mode::Two),
+    );
+    let slow = slow.await.unwrap();
+    slow.status(&kind()).await.unwrap();
+    legacy.create(key("a"), "1".into()).await.unwrap();
+    let gate = faults.hold_next(Operation::Commit);
+    let writing = tokio::spawn(async move { slow.commit_one(put("a", "2")).await });
+    gate.reached().await;
+    assert!(!sync(&operator).await);
+    gate.release();
+    assert!(writing.await.unwrap().unwrap().revision().is_some());
+    assert!(sync(&operator).await);
+}
