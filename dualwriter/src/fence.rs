@@ -143,6 +143,11 @@ impl Inner {
         })
     }
 
+    /// Reads the base of an object.
+    pub(crate) async fn base(&self, object: &ResourceKey) -> Result<Base> {
+        Ok(self.in_legacy(object).await?.base())
+    }
+
     /// Returns what a write will probably find in legacy. Before its intent is placed: what legacy
     /// held then is not the write itself, done by somebody else.
     pub(crate) async fn probable_base(
@@ -161,7 +166,7 @@ impl Inner {
             (_, _, Precondition::Absent, Some(Base::Present(_)) | None) => Ok(Base::NEW),
             (_, _, _, Some(known)) => Ok(known),
             (_, _, _, None) => {
-                let base = self.in_legacy(object).await?.base();
+                let base = self.base(object).await?;
                 self.bases.learn(object, base);
                 Ok(base)
             }

@@ -14,7 +14,7 @@ use storage_core::{
 use tokio::time::Instant;
 
 use crate::bugs::{Bug, planted};
-use crate::fence::{Asks, Base, InLegacy, is_refusal};
+use crate::fence::{Asks, Base, is_refusal};
 use crate::inner::Inner;
 use crate::record::{Intent, IntentHeader, ObjectName, StoredOp, Work};
 use crate::recovery::Settled;
@@ -376,16 +376,16 @@ impl Inner {
         }
         if attempt.read_bases {
             let objects = attempt.members.iter().map(|(object, _)| object);
-            let read = try_join_all(objects.map(|object| self.in_legacy(object))).await?;
+            let bases = try_join_all(objects.map(|object| self.base(object))).await?;
             // Read while nobody else had the intents: none of it is this write, done by another.
             let intent = self.intent(attempt.object()).await?;
             if intent.is_none_or(|intent| intent.revision != attempt.name) {
                 return Ok(Part::Passed);
             }
-            attempt.bases = read.iter().map(InLegacy::base).collect();
-            for ((object, _), base) in attempt.members.iter().zip(&attempt.bases) {
+            for ((object, _), base) in attempt.members.iter().zip(&bases) {
                 self.bases.learn(object, *base);
             }
+            attempt.bases = bases;
         }
         let (own, asks) = self.legacy_part(&attempt.members, &attempt.bases, attempt.name)?;
         writes.extend(own);

@@ -11,7 +11,7 @@ use storage_core::{
 use tokio::time::{Instant, sleep};
 
 use crate::bugs::{Bug, planted};
-use crate::fence::{Asks, Base, InLegacy, is_refusal};
+use crate::fence::{Asks, Base, is_refusal};
 use crate::inner::Inner;
 use crate::record::{Intent, StoredOp, Work};
 use crate::view::{POLL_MAX, POLL_MIN};
@@ -258,17 +258,19 @@ impl Inner {
                 }
                 writes.push(view.guard(Side::Legacy)?);
             }
-            let objects = claim.members.iter().map(|(object, _)| object);
-            let read = try_join_all(objects.map(|object| self.in_legacy(object))).await?;
+            let read = claim.members.iter().map(async |(object, intent)| {
+                let read = self.in_legacy(object).await?;
+                Ok::<_, Error>((read.base(), read.written_by(claim.name, intent)))
+            });
+            let (bases, written): (Vec<_>, Vec<_>) = try_join_all(read).await?.into_iter().unzip();
             // Whoever took it over may have done it, and others may have written since.
             let intent = self.intent(&claim.members[0].0).await?;
             if intent.is_none_or(|intent| intent.revision != claim.revision) {
                 return Ok(Redone::Passed);
             }
-            if let Some(revision) = written_at(claim, &read) {
+            if let Some(revision) = written_at(claim, &written) {
                 return Ok(Redone::Done(revision));
             }
-            let bases: Vec<Base> = read.iter().map(InLegacy::base).collect();
             let (part, asks) = self.legacy_part(&claim.members, &bases, claim.name)?;
             writes.extend(part);
             let first = &claim.members[0].1;
@@ -377,13 +379,13 @@ fn is_as_read(conflict: &Conflict, claim: &Claim, bases: &[Base]) -> bool {
 }
 
 /// Returns legacy's revision of a write, if all of it is what was read.
-fn written_at(claim: &Claim, read: &[InLegacy]) -> Option<Revision> {
-    let effects = claim.members.iter().zip(read);
-    let mut written = effects
+fn written_at(claim: &Claim, written: &[Option<Revision>]) -> Option<Revision> {
+    let members = claim.members.iter().zip(written);
+    let mut effects = members
         .filter(|((_, intent), _)| intent.header.op != StoredOp::Check)
-        .map(|((_, intent), read)| read.written_by(claim.name, intent));
-    let first = written.next()??;
-    written.all(|at| at == Some(first)).then_some(first)
+        .map(|(_, written)| *written);
+    let first = effects.next()??;
+    effects.all(|at| at == Some(first)).then_some(first)
 }
 
 enum Redone {
