@@ -531,7 +531,10 @@ fn next_record(
 ) -> ModeRecord {
     // In mode 1 a write may be in legacy alone, and its process gone, after the mark was set.
     let synced = sync.complete_epoch == Some(steady_epoch(record));
+    // Only a complete unified comes down to mode 3 as the truth.
+    let is_truth = from == Mode::Three && Side::from(record.authority) == Side::Unified;
     let known = (synced && from >= Mode::Two)
+        || is_truth
         || (record.coverage == Coverage::Complete && from >= Mode::Three);
     let coverage = match to {
         Mode::Zero | Mode::One | Mode::Two => Coverage::Partial,

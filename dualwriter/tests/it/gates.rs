@@ -83,6 +83,21 @@ async fn what_was_never_synced_is_not_lost_by_way_of_mode_3() {
     assert_eq!(dual.get(&key("a"), None).await.unwrap().unwrap().value, "1");
 }
 
+/// Legacy was read again in mode 3 at the price of what it missed; unified stayed the truth and missed
+/// nothing. Back in mode 4 it counted as incomplete, and no reverse sync was allowed any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truth_that_comes_down_to_mode_3_and_goes_up_again_is_complete() {
+    let (legacy, unified) = stores();
+    let dual = open(&legacy, &unified, process(Mode::Four)).await;
+    dual.commit_one(put("a", "1")).await.unwrap();
+    let kind = kind();
+    let down = dual.set_mode(&kind, Mode::Three, Forced::AcceptLoss);
+    down.await.unwrap();
+    to(&dual, Mode::Four).await;
+    assert!(sync(&dual).await);
+    assert!(legacy.get(&key("a"), None).await.unwrap().is_some());
+}
+
 /// What changed since a reverse sync is looked up by its changes and copied as it is now: by then it was
 /// too large for one commit, the change of mode failed each time, and the kind took no writes.
 #[tokio::test(flavor = "multi_thread")]
