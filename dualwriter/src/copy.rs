@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures::future::join_all;
 use storage_core::limits::COMMIT_BYTES_MAX;
 use storage_core::{
-    Error, ErrorKind, ListQuery, Op, Outcome, Precondition, ResourceKey, Result, Revision, Scope,
-    StorageBackend, StorageBackendExt, Stored, Transaction, Write,
+    ChangeKind, Error, ErrorKind, ListQuery, Op, Order, Outcome, Precondition, ResourceKey, Result,
+    Revision, Scope, StorageBackend, StorageBackendExt, Stored, Transaction, Write,
 };
 
 use crate::bugs::{Bug, planted};
@@ -337,8 +337,11 @@ impl Inner {
                 Copied::Put,
             ),
             (None, _) => {
-                let record = self.deletion(from, object).await?;
-                if record.is_none() && self.store(from).get(object, None).await?.is_some() {
+                let record = self.newest_record(from, object).await?;
+                if record
+                    .as_ref()
+                    .is_some_and(|it| it.kind != ChangeKind::Deleted)
+                {
                     // Created again since it was read.
                     return Ok((Transaction::default(), Copied::Busy));
                 }
@@ -367,13 +370,14 @@ impl Inner {
         Ok((transaction, step))
     }
 
-    /// Returns the deletion record of an object, if the store keeps it.
-    async fn deletion(&self, side: Side, object: &ResourceKey) -> Result<Option<Stored>> {
+    /// Returns the newest revision of an object, or its deletion record, if the store keeps it. One
+    /// call: between two the object may be created and deleted again.
+    async fn newest_record(&self, side: Side, object: &ResourceKey) -> Result<Option<Stored>> {
         if object.is_internal() {
-            return Ok(None);
+            return self.store(side).get(object, None).await;
         }
-        let trash = ListQuery::trash(Scope::Object(object.clone())).limit(1);
-        Ok(self.store(side).list(&trash).await?.items.pop())
+        let newest = ListQuery::history(Scope::Object(object.clone()), Order::Descending).limit(1);
+        Ok(self.store(side).list(&newest).await?.items.pop())
     }
 
     /// Makes unified equal to what a caller saw in legacy. What the published design does; only for
