@@ -23,6 +23,7 @@ impl<E: KvEngine> Store<E> {
         let mut draft = Draft {
             view: &view,
             batch: Batch::default(),
+            checked: None,
             state: **writer,
             now: self.clock.now(),
         };
@@ -42,6 +43,8 @@ impl<E: KvEngine> Store<E> {
 struct Draft<'v, V> {
     view: &'v V,
     batch: Batch,
+    /// The control record that was checked last: often all transactions of a call check the same.
+    checked: Option<(ResourceKey, Option<Revision>)>,
     state: State,
     now: Timestamp,
 }
@@ -57,8 +60,12 @@ impl<V: KvView> Draft<'_, V> {
     fn add(&mut self, transaction: Transaction) -> Result<Outcome> {
         let mut before = Vec::with_capacity(transaction.writes.len());
         for write in &transaction.writes {
-            let record = self.newest(&write.key)?;
-            let actual = record.as_ref().map(Record::revision);
+            let (actual, record) = if write.op == Op::Check && write.key.is_internal() {
+                (self.control(&write.key)?, None)
+            } else {
+                let record = self.newest(&write.key)?;
+                (record.as_ref().map(Record::revision), record)
+            };
             if !write.precondition.holds(actual) {
                 return Ok(Outcome::Conflict(Conflict {
                     key: write.key.clone(),
@@ -105,6 +112,7 @@ impl<V: KvView> Draft<'_, V> {
             value: effect.value,
         };
         if effect.key.is_internal() {
+            self.checked.take_if(|(key, _)| *key == effect.key);
             self.put_internal(&object, effect.kind, &record);
             return Ok(());
         }
@@ -194,6 +202,18 @@ impl<V: KvView> Draft<'_, V> {
             self.batch.put(row_key, row);
         }
         Ok(())
+    }
+
+    /// Returns the revision of a control record.
+    fn control(&mut self, key: &ResourceKey) -> Result<Option<Revision>> {
+        if let Some((checked, revision)) = &self.checked
+            && checked == key
+        {
+            return Ok(*revision);
+        }
+        let revision = self.newest(key)?.as_ref().map(Record::revision);
+        self.checked = Some((key.clone(), revision));
+        Ok(revision)
     }
 
     fn newest(&self, key: &ResourceKey) -> Result<Option<Record>> {
