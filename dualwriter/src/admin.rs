@@ -8,7 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::dual::DualWriter;
 use crate::inner::Inner;
-use crate::record::{Forced, Intent, SyncRecord};
+use crate::intent::Intent;
+use crate::record::{Forced, SyncRecord};
 use crate::sync::{OnProgress, SyncReport};
 use crate::transition::{Gate, Refusal, Transition, TransitionError, gate};
 use crate::verify::{Difference, Repair, VerifyReport};

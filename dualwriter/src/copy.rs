@@ -4,13 +4,14 @@ use bytes::Bytes;
 use futures::future::join_all;
 use storage_core::limits::COMMIT_BYTES_MAX;
 use storage_core::{
-    ChangeKind, Error, ErrorKind, ListQuery, Op, Order, Outcome, Precondition, ResourceKey, Result,
-    Revision, Scope, StorageBackend, StorageBackendExt, Stored, Transaction, Write,
+    ChangeKind, Error, ErrorKind, ListQuery, Op, OperationId, Order, Outcome, Precondition,
+    ResourceKey, Result, Revision, Scope, StorageBackend, StorageBackendExt, Stored, Timestamp,
+    Transaction, Write,
 };
 
 use crate::bugs::{Bug, planted};
 use crate::inner::Inner;
-use crate::record::{Intent, IntentHeader, ObjectName, StoredOp, StoredPrecondition, Work};
+use crate::intent::{Intent, IntentHeader, IntentOp, Work};
 use crate::view::View;
 use crate::{Side, observe};
 
@@ -158,7 +159,6 @@ impl Inner {
     }
 
     fn copy_intent(&self, view: &View, object: &ResourceKey) -> Intent {
-        let name = ObjectName::from(object);
         Intent {
             header: IntentHeader {
                 work: Work::Copy,
@@ -166,14 +166,14 @@ impl Inner {
                 owner: self.options.instance.0,
                 epoch: view.record.epoch,
                 started_ms: self.now().as_millis(),
-                object: name.clone(),
-                head: name,
+                object: object.clone(),
+                head: object.clone(),
                 next: None,
-                precondition: StoredPrecondition::Any,
-                op: StoredOp::Check,
+                precondition: Precondition::Any,
+                op: IntentOp::Check,
                 at_least: None,
-                operation: 0,
-                time_ms: 0,
+                operation: OperationId::default(),
+                time: Timestamp::default(),
             },
             value: Bytes::new(),
         }

@@ -8,7 +8,8 @@ use storage_core::{
 use crate::Side;
 use crate::bugs::{Bug, planted};
 use crate::inner::Inner;
-use crate::record::{Intent, StoredOp, Work, corrupt};
+use crate::intent::{Intent, IntentOp, Work};
+use crate::record::corrupt;
 
 /// Most objects whose base a process remembers; beyond it, all are looked up again.
 const CACHED_BASES_MAX: usize = 100_000;
@@ -39,10 +40,10 @@ impl Base {
     }
 
     /// Returns what a committed write leaves.
-    pub(crate) const fn after(op: StoredOp, at: Revision) -> Self {
+    pub(crate) const fn after(op: IntentOp, at: Revision) -> Self {
         match op {
-            StoredOp::Put | StoredOp::Check => Self::Present(at),
-            StoredOp::Delete => Self::Absent { fence: Some(at) },
+            IntentOp::Put | IntentOp::Check => Self::Present(at),
+            IntentOp::Delete => Self::Absent { fence: Some(at) },
         }
     }
 }
@@ -101,15 +102,15 @@ impl InLegacy {
     /// that came late, or was written by somebody who does not know of the mode.
     pub(crate) fn written_by(&self, name: Revision, intent: &Intent) -> Option<Revision> {
         match (intent.header.op, &self.object, self.fence) {
-            (StoredOp::Put, Some(object), _) => {
+            (IntentOp::Put, Some(object), _) => {
                 let same = object.value == intent.value
                     && (object.key.is_internal()
-                        || (object.operation == intent.operation()
-                            && object.time == intent.time()));
+                        || (object.operation == intent.header.operation
+                            && object.time == intent.header.time));
                 (object.revision >= name && same).then_some(object.revision)
             }
-            (StoredOp::Delete, None, Some(fence)) => (fence.deleted_by == name).then_some(fence.at),
-            (StoredOp::Put | StoredOp::Delete | StoredOp::Check, _, _) => None,
+            (IntentOp::Delete, None, Some(fence)) => (fence.deleted_by == name).then_some(fence.at),
+            (IntentOp::Put | IntentOp::Delete | IntentOp::Check, _, _) => None,
         }
     }
 }
@@ -157,11 +158,10 @@ impl Inner {
     ) -> Result<Base> {
         let known = self.bases.get(object);
         let header = &intent.header;
-        let precondition = Precondition::from(header.precondition);
-        match (header.op, header.work, precondition, known) {
+        match (header.op, header.work, header.precondition, known) {
             // Legacy is not asked.
-            (StoredOp::Check, Work::WriteUnifiedDecided, ..)
-            | (StoredOp::Check, _, Precondition::Any, _) => Ok(Base::NEW),
+            (IntentOp::Check, Work::WriteUnifiedDecided, ..)
+            | (IntentOp::Check, _, Precondition::Any, _) => Ok(Base::NEW),
             (_, Work::WriteLegacyDecides, Precondition::Revision(at), _) => Ok(Base::Present(at)),
             (_, _, Precondition::Absent, Some(Base::Present(_)) | None) => Ok(Base::NEW),
             (_, _, _, Some(known)) => Ok(known),
@@ -180,11 +180,11 @@ impl Inner {
         members: &[(ResourceKey, Intent)],
         bases: &[Base],
         name: Revision,
-    ) -> Result<(Vec<Write>, Asks)> {
+    ) -> (Vec<Write>, Asks) {
         let mut writes = Vec::with_capacity(members.len() * 2);
         let mut hopeless = false;
         for ((_, intent), base) in members.iter().zip(bases) {
-            let write = intent.write()?;
+            let write = intent.write();
             let asked = asked_of_legacy(intent);
             if write.op == Op::Check && asked.is_none_or(|asked| asked == Precondition::Any) {
                 continue;
@@ -195,12 +195,12 @@ impl Inner {
             writes.extend(self.fenced(write, *base, name, asked));
         }
         if !hopeless {
-            return Ok((writes, Asks::ToWrite));
+            return (writes, Asks::ToWrite);
         }
         let asks = members.iter().filter_map(|(object, intent)| {
             asked_of_legacy(intent).map(|asked| Write::check(object.clone(), asked))
         });
-        Ok((asks.collect(), Asks::WhetherRefused))
+        (asks.collect(), Asks::WhetherRefused)
     }
 
     /// Returns the writes that replace a base in legacy, and only that one.
@@ -250,7 +250,7 @@ pub(crate) fn is_refusal(members: &[(ResourceKey, Intent)], conflict: &Conflict)
 /// Returns the caller's precondition if legacy decides it.
 fn asked_of_legacy(intent: &Intent) -> Option<Precondition> {
     match intent.header.work {
-        Work::WriteLegacyDecides => Some(intent.header.precondition.into()),
+        Work::WriteLegacyDecides => Some(intent.header.precondition),
         Work::WriteUnifiedDecided | Work::Copy => None,
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::bugs::{Bug, planted};
 use crate::fence::{Asks, Base, is_refusal};
 use crate::inner::Inner;
-use crate::record::{Intent, IntentHeader, ObjectName, StoredOp, Work};
+use crate::intent::{Intent, IntentHeader, IntentOp, Work};
 use crate::recovery::Settled;
 use crate::view::View;
 use crate::{Kind, Mode, Side};
@@ -68,11 +68,11 @@ impl Attempt {
     }
 
     /// Returns the objects that it writes, and how.
-    fn effects(&self) -> impl Iterator<Item = (&ResourceKey, StoredOp)> {
+    fn effects(&self) -> impl Iterator<Item = (&ResourceKey, IntentOp)> {
         let effects = self.members.iter();
         effects
             .map(|(object, intent)| (object, intent.header.op))
-            .filter(|(_, op)| *op != StoredOp::Check)
+            .filter(|(_, op)| *op != IntentOp::Check)
     }
 }
 
@@ -218,13 +218,13 @@ impl Inner {
     fn members(&self, entry: &Entry) -> Vec<(ResourceKey, Intent)> {
         let now = self.now();
         let transaction = &entry.transaction;
-        let names: Vec<ObjectName> = transaction.writes.iter().map(|w| (&w.key).into()).collect();
         let view_of = |key: &ResourceKey| {
             let kind = Kind::of(key);
             entry.views.iter().find(|view| view.kind == kind)
         };
-        let mut members = Vec::with_capacity(names.len());
-        for (position, write) in transaction.writes.iter().enumerate() {
+        let writes = &transaction.writes;
+        let mut members = Vec::with_capacity(writes.len());
+        for (position, write) in writes.iter().enumerate() {
             let view = view_of(&write.key).unwrap_or(&entry.views[0]);
             let header = IntentHeader {
                 work: match view.mode.read_side() {
@@ -235,18 +235,14 @@ impl Inner {
                 owner: self.options.instance.0,
                 epoch: view.record.epoch,
                 started_ms: now.as_millis(),
-                object: names[position].clone(),
-                head: names[0].clone(),
-                next: names.get(position + 1).cloned(),
-                precondition: write.precondition.into(),
-                op: match &write.op {
-                    Op::Put(_) => StoredOp::Put,
-                    Op::Delete(_) => StoredOp::Delete,
-                    Op::Check => StoredOp::Check,
-                },
-                at_least: transaction.at_least.map(Revision::get),
-                operation: transaction.operation.0,
-                time_ms: transaction.time.unwrap_or(now).as_millis(),
+                object: write.key.clone(),
+                head: writes[0].key.clone(),
+                next: writes.get(position + 1).map(|next| next.key.clone()),
+                precondition: write.precondition,
+                op: IntentOp::from(&write.op),
+                at_least: transaction.at_least,
+                operation: transaction.operation,
+                time: transaction.time.unwrap_or(now),
             };
             let value = write.op.value().cloned().unwrap_or_default();
             members.push((write.key.clone(), Intent { header, value }));
@@ -387,12 +383,12 @@ impl Inner {
             }
             attempt.bases = bases;
         }
-        let (own, asks) = self.legacy_part(&attempt.members, &attempt.bases, attempt.name)?;
+        let (own, asks) = self.legacy_part(&attempt.members, &attempt.bases, attempt.name);
         writes.extend(own);
         let part = Transaction {
             at_least: attempt.entry.transaction.at_least.max(Some(attempt.name)),
-            operation: attempt.members[0].1.operation(),
-            time: Some(attempt.members[0].1.time()),
+            operation: attempt.members[0].1.header.operation,
+            time: Some(attempt.members[0].1.header.time),
             writes,
         };
         Ok(Part::Write(part, asks))
@@ -443,13 +439,8 @@ impl Inner {
                 ));
                 continue;
             }
-            match self.apply(&attempt.members, attempt.name, attempt.legacy) {
-                Ok(transaction) => {
-                    transactions.push(transaction);
-                    attempts.push(attempt);
-                }
-                Err(error) => steps.push((attempt.entry.index, Step::Failed(error))),
-            }
+            transactions.push(self.apply(&attempt.members, attempt.name, attempt.legacy));
+            attempts.push(attempt);
         }
         match self.unified.commit(transactions).await {
             Ok(outcomes) => {

@@ -11,9 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::copy::{Copied, Direction};
 use crate::inner::Inner;
+use crate::intent::Intent;
 use crate::mode::Syncing;
 use crate::queue::Task;
-use crate::record::Intent;
 use crate::{DataSync, Kind, Mode, Side, observe};
 
 /// Objects that the queue's worker takes at a time.

@@ -67,6 +67,11 @@ impl Kind {
     pub(crate) fn id(&self) -> String {
         join(&self.resource, &self.group)
     }
+
+    /// Returns the part of control records' keys that stands for the kind of an object.
+    pub(crate) fn id_of(key: &ResourceKey) -> String {
+        join(key.resource(), key.group())
+    }
 }
 
 impl fmt::Display for Kind {
@@ -106,11 +111,23 @@ pub(crate) fn object_id(key: &ResourceKey) -> String {
 /// Joins two parts so that different pairs differ; a pair too long for a key is hashed. Records
 /// carry the full names, so that a clash would be noticed.
 fn join(a: &str, b: &str) -> String {
-    let joined = format!("{}~1{}", a.replace('~', "~0"), b.replace('~', "~0"));
+    let mut joined = String::with_capacity(a.len() + b.len() + 2);
+    push_escaped(&mut joined, a);
+    joined.push_str("~1");
+    push_escaped(&mut joined, b);
     if joined.len() <= ID_BYTES_MAX {
         return joined;
     }
     format!("~2{:032x}", fnv_1a_128(joined.as_bytes()))
+}
+
+fn push_escaped(joined: &mut String, part: &str) {
+    for (number, plain) in part.split('~').enumerate() {
+        if number > 0 {
+            joined.push_str("~0");
+        }
+        joined.push_str(plain);
+    }
 }
 
 fn fnv_1a_128(bytes: &[u8]) -> u128 {

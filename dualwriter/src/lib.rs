@@ -46,6 +46,7 @@ mod copy;
 mod dual;
 mod fence;
 mod inner;
+mod intent;
 mod journal;
 mod keeper;
 mod kind;

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use storage_core::{
-    Error, ErrorKind, INTERNAL_GROUP, Op, OperationId, Precondition, ResourceKey, Result, Revision,
-    Scope, Stored, Timestamp, Write,
-};
+use storage_core::{Error, ErrorKind, INTERNAL_GROUP, ResourceKey, Result, Scope, Stored};
 
 use crate::kind::object_id;
 use crate::{Kind, Mode, Side};
@@ -60,7 +57,7 @@ impl Keys {
     }
 
     pub(crate) fn intent(&self, object: &ResourceKey) -> ResourceKey {
-        key(&self.intents, &Kind::of(object).id(), &object_id(object))
+        key(&self.intents, &Kind::id_of(object), &object_id(object))
     }
 
     pub(crate) fn is_intent(&self, key: &ResourceKey) -> bool {
@@ -68,7 +65,7 @@ impl Keys {
     }
 
     pub(crate) fn fence(&self, object: &ResourceKey) -> ResourceKey {
-        key(&self.fences, &Kind::of(object).id(), &object_id(object))
+        key(&self.fences, &Kind::id_of(object), &object_id(object))
     }
 
     pub(crate) fn sync(&self, kind: &Kind) -> ResourceKey {
@@ -266,156 +263,6 @@ pub(crate) struct InstanceRecord {
     pub(crate) acknowledged: std::collections::BTreeMap<String, u64>,
 }
 
-/// What a journaled write, or a copy from one store to the other, is about to do to one object.
-/// While it is there nobody else writes that object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Intent {
-    pub(crate) header: IntentHeader,
-    pub(crate) value: Bytes,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct IntentHeader {
-    pub(crate) work: Work,
-    /// The revision of the first attempt's intent, which names the write; absent in that attempt.
-    pub(crate) first: Option<u64>,
-    pub(crate) owner: u128,
-    pub(crate) epoch: u64,
-    pub(crate) started_ms: u64,
-    pub(crate) object: ObjectName,
-    /// The transaction's first object, and the one after this: the intents of one transaction are
-    /// a chain.
-    pub(crate) head: ObjectName,
-    pub(crate) next: Option<ObjectName>,
-    pub(crate) precondition: StoredPrecondition,
-    pub(crate) op: StoredOp,
-    pub(crate) at_least: Option<u64>,
-    pub(crate) operation: u128,
-    pub(crate) time_ms: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Work {
-    /// A caller's write; legacy decides its preconditions.
-    WriteLegacyDecides,
-    /// A caller's write whose preconditions held in unified.
-    WriteUnifiedDecided,
-    /// Makes one store equal to the other.
-    Copy,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct ObjectName(String, String, String, String);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum StoredPrecondition {
-    Any,
-    Absent,
-    Present,
-    Revision(u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum StoredOp {
-    Put,
-    Delete,
-    Check,
-}
-
-impl From<&ResourceKey> for ObjectName {
-    fn from(key: &ResourceKey) -> Self {
-        Self(
-            key.group().into(),
-            key.resource().into(),
-            key.namespace().into(),
-            key.name().into(),
-        )
-    }
-}
-
-impl ObjectName {
-    pub(crate) fn key(&self) -> Result<ResourceKey> {
-        ResourceKey::new(
-            self.0.as_str(),
-            self.1.as_str(),
-            self.2.as_str(),
-            self.3.as_str(),
-        )
-    }
-}
-
-impl From<Precondition> for StoredPrecondition {
-    fn from(precondition: Precondition) -> Self {
-        match precondition {
-            Precondition::Any => Self::Any,
-            Precondition::Absent => Self::Absent,
-            Precondition::Present => Self::Present,
-            Precondition::Revision(revision) => Self::Revision(revision.get()),
-        }
-    }
-}
-
-impl From<StoredPrecondition> for Precondition {
-    fn from(precondition: StoredPrecondition) -> Self {
-        match precondition {
-            StoredPrecondition::Any => Self::Any,
-            StoredPrecondition::Absent => Self::Absent,
-            StoredPrecondition::Present => Self::Present,
-            StoredPrecondition::Revision(number) => Self::Revision(Revision::new(number)),
-        }
-    }
-}
-
-impl Intent {
-    /// Returns the write that this intent stands for, as its caller gave it.
-    pub(crate) fn write(&self) -> Result<Write> {
-        Ok(Write {
-            key: self.header.object.key()?,
-            precondition: self.header.precondition.into(),
-            op: match self.header.op {
-                StoredOp::Put => Op::Put(self.value.clone()),
-                StoredOp::Delete => Op::Delete(self.value.clone()),
-                StoredOp::Check => Op::Check,
-            },
-        })
-    }
-
-    pub(crate) fn operation(&self) -> OperationId {
-        OperationId(self.header.operation)
-    }
-
-    pub(crate) fn time(&self) -> Timestamp {
-        Timestamp::from_millis(self.header.time_ms)
-    }
-
-    /// Writes the length of the header, the header as JSON, and the value as it is: a value of the
-    /// largest size stays within the limit of internal records.
-    pub(crate) fn encode(&self) -> Bytes {
-        let header = to_json(&self.header);
-        let length = u32::try_from(header.len()).expect("a header is short");
-        let mut bytes = Vec::with_capacity(4 + header.len() + self.value.len());
-        bytes.extend(length.to_be_bytes());
-        bytes.extend(&header);
-        bytes.extend(&self.value);
-        bytes.into()
-    }
-
-    pub(crate) fn decode(stored: &Stored) -> Result<Self> {
-        let bytes = &stored.value;
-        let (length, rest) = bytes
-            .split_first_chunk::<4>()
-            .ok_or_else(|| corrupt(&stored.key, "is too short"))?;
-        let length = u32::from_be_bytes(*length) as usize;
-        if length > rest.len() {
-            return Err(corrupt(&stored.key, "is cut off"));
-        }
-        Ok(Self {
-            header: parse(&stored.key, &rest[..length])?,
-            value: bytes.slice(4 + length..),
-        })
-    }
-}
-
 pub(crate) fn to_json(record: &impl Serialize) -> Bytes {
     // Plain structs with string keys.
     serde_json::to_vec(record)
@@ -424,63 +271,11 @@ pub(crate) fn to_json(record: &impl Serialize) -> Bytes {
 }
 
 pub(crate) fn from_json<T: DeserializeOwned>(stored: &Stored) -> Result<T> {
-    parse(&stored.key, &stored.value)
-}
-
-fn parse<T: DeserializeOwned>(key: &ResourceKey, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| corrupt(key, "is not readable").with_source(e))
+    let record = serde_json::from_slice(&stored.value);
+    record.map_err(|e| corrupt(&stored.key, "is not readable").with_source(e))
 }
 
 pub(crate) fn corrupt(key: &ResourceKey, what: &str) -> Error {
     let context = format!("control record {key} {what}");
     Error::new(ErrorKind::Corrupt, "read control record", context)
-}
-
-#[cfg(test)]
-mod tests {
-    use storage_core::ChangeKind;
-
-    use super::*;
-
-    fn stored(value: Bytes) -> Stored {
-        Stored {
-            key: ResourceKey::internal("dual.intent", "k", "o").unwrap(),
-            kind: ChangeKind::Created,
-            revision: Revision::new(1),
-            created: Revision::new(1),
-            value,
-            time: Timestamp::default(),
-            operation: OperationId::default(),
-        }
-    }
-
-    #[test]
-    fn intents_round_trip_and_cut_ones_are_corrupt() {
-        let object = ResourceKey::new("g", "r", "ns ü", "a").unwrap();
-        let intent = Intent {
-            header: IntentHeader {
-                work: Work::WriteLegacyDecides,
-                first: Some(7),
-                owner: u128::MAX,
-                epoch: 3,
-                started_ms: 1,
-                object: (&object).into(),
-                head: (&object).into(),
-                next: None,
-                precondition: Precondition::Revision(Revision::new(9)).into(),
-                op: StoredOp::Put,
-                at_least: None,
-                operation: u128::MAX - 1,
-                time_ms: 2,
-            },
-            value: Bytes::from_static(b"\0{}"),
-        };
-        let bytes = intent.encode();
-        assert_eq!(Intent::decode(&stored(bytes.clone())).unwrap(), intent);
-        for length in 0..bytes.len() - 3 {
-            let error = Intent::decode(&stored(bytes.slice(..length))).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt);
-        }
-        assert_eq!(intent.write().unwrap().key, object);
-    }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::bugs::{Bug, planted};
 use crate::fence::{Asks, Base, is_refusal};
 use crate::inner::Inner;
-use crate::record::{Intent, StoredOp, Work};
+use crate::intent::{Intent, IntentOp, Work};
 use crate::view::{POLL_MAX, POLL_MIN};
 use crate::{Kind, Side, observe};
 
@@ -103,7 +103,7 @@ impl Inner {
         loop {
             let page = self.unified.list(&query).await?;
             for stored in &page.items {
-                let object = Intent::decode(stored)?.header.object.key()?;
+                let object = Intent::decode(stored)?.header.object;
                 if scope.contains(&object) {
                     objects.push(object);
                 }
@@ -183,7 +183,7 @@ impl Inner {
             }
             Redone::Passed => return Ok(Settled::Gone),
         };
-        let apply = self.apply(&claim.members, claim.revision, legacy)?;
+        let apply = self.apply(&claim.members, claim.revision, legacy);
         match self.unified.commit_one(apply).await? {
             Outcome::Committed { revision } => Ok(Settled::Done {
                 legacy,
@@ -199,16 +199,16 @@ impl Inner {
         members: &[(ResourceKey, Intent)],
         held: Revision,
         legacy: Revision,
-    ) -> Result<Transaction> {
+    ) -> Transaction {
         let first = &members[0].1;
         let mut apply = Transaction {
-            at_least: first.header.at_least.map(Revision::new).max(Some(legacy)),
-            operation: first.operation(),
-            time: Some(first.time()),
+            at_least: first.header.at_least.max(Some(legacy)),
+            operation: first.header.operation,
+            time: Some(first.header.time),
             writes: Vec::with_capacity(members.len() * 2),
         };
         for (_, intent) in members {
-            let write = intent.write()?;
+            let write = intent.write();
             if write.op != Op::Check {
                 apply.writes.push(Write {
                     precondition: Precondition::Any,
@@ -217,7 +217,7 @@ impl Inner {
             }
         }
         apply.writes.extend(self.removals(members, held));
-        Ok(apply)
+        apply
     }
 
     /// Returns the writes that remove intents, if they are still where they were seen.
@@ -271,18 +271,14 @@ impl Inner {
             if let Some(revision) = written_at(claim, &written) {
                 return Ok(Redone::Done(revision));
             }
-            let (part, asks) = self.legacy_part(&claim.members, &bases, claim.name)?;
+            let (part, asks) = self.legacy_part(&claim.members, &bases, claim.name);
             writes.extend(part);
             let first = &claim.members[0].1;
             let redo = Transaction {
                 writes,
-                at_least: first
-                    .header
-                    .at_least
-                    .map(Revision::new)
-                    .max(Some(claim.name)),
-                operation: first.operation(),
-                time: Some(first.time()),
+                at_least: first.header.at_least.max(Some(claim.name)),
+                operation: first.header.operation,
+                time: Some(first.header.time),
             };
             match self.legacy.commit_one(redo).await? {
                 Outcome::Committed { revision } if asks == Asks::ToWrite => {
@@ -311,17 +307,13 @@ impl Inner {
             let Some(mut members) = self.chain(&stored).await? else {
                 continue;
             };
-            let name = members[0]
-                .1
-                .header
-                .first
-                .map_or(stored.revision, Revision::new);
+            let name = members[0].1.header.first.unwrap_or(stored.revision);
             if wanted.is_some_and(|wanted| wanted != name) {
                 return Ok(None);
             }
             let mut takeover = Transaction::default();
             for (object, intent) in &mut members {
-                intent.header.first = Some(name.get());
+                intent.header.first = Some(name);
                 intent.header.owner = self.options.instance.0;
                 takeover.writes.push(Write {
                     key: self.keys.intent(object),
@@ -344,8 +336,7 @@ impl Inner {
     async fn chain(&self, member: &Stored) -> Result<Option<Vec<(ResourceKey, Intent)>>> {
         let mut next = Some(Intent::decode(member)?.header.head);
         let mut members = Vec::new();
-        while let Some(name) = next {
-            let object = name.key()?;
+        while let Some(object) = next {
             let Some(stored) = self.intent(&object).await? else {
                 return Ok(None);
             };
@@ -382,7 +373,7 @@ fn is_as_read(conflict: &Conflict, claim: &Claim, bases: &[Base]) -> bool {
 fn written_at(claim: &Claim, written: &[Option<Revision>]) -> Option<Revision> {
     let members = claim.members.iter().zip(written);
     let mut effects = members
-        .filter(|((_, intent), _)| intent.header.op != StoredOp::Check)
+        .filter(|((_, intent), _)| intent.header.op != IntentOp::Check)
         .map(|(_, written)| *written);
     let first = effects.next()??;
     effects.all(|at| at == Some(first)).then_some(first)
