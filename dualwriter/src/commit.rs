@@ -229,6 +229,8 @@ impl Inner {
             // when it is first in its run.
             return Ok(Routed::new(entry, Route::Check));
         }
+        // Unified decides, by what only legacy may have.
+        self.fetch_unsynced(std::slice::from_ref(&entry)).await?;
         let mut checks = entry.transaction.clone();
         for write in &mut checks.writes {
             if let (Op::Delete(_), Precondition::Any | Precondition::Absent) =

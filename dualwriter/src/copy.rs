@@ -82,10 +82,16 @@ impl Inner {
         let _slots = self.slots.take(objects).await;
         // In a mode that writes unified alone nobody takes intents: the bases in legacy have to do.
         if !view.mode.writes_reach(Side::Legacy) {
-            let (copied, _) = self.copy_unguarded(view, objects, None, direction).await?;
+            debug_assert_eq!(direction, Direction::Reverse);
+            let (copied, _) = self.copy_unguarded(view, objects, None).await?;
             return Ok(copied);
         }
-        let placed = self.place_copies(view, objects).await?;
+        let guard = match view.unified {
+            Some(_) => view.guard(Side::Unified)?,
+            // Mode 1 does without unified; its copy of the record is looked at here.
+            None => self.loose_guard(view).await?,
+        };
+        let placed = self.place_copies(view, objects, &guard).await?;
         let held: Vec<ResourceKey> = objects
             .iter()
             .zip(&placed)
@@ -93,10 +99,10 @@ impl Inner {
             .map(|(object, _)| object.clone())
             .collect();
         let copied = match direction {
-            Direction::Forward => self.copy_forward(&held, &placed).await?,
+            Direction::Forward => self.copy_forward(&held, &placed, &guard).await?,
             Direction::Reverse => {
                 let intents: Vec<Revision> = placed.iter().flatten().copied().collect();
-                let copying = self.copy_unguarded(view, &held, Some(&intents), direction);
+                let copying = self.copy_unguarded(view, &held, Some(&intents));
                 let (copied, newest) = copying.await?;
                 self.end_copies(&held, &placed, newest).await?;
                 copied
@@ -119,22 +125,25 @@ impl Inner {
         &self,
         view: &View,
         objects: &[ResourceKey],
+        guard: &Write,
     ) -> Result<Vec<Option<Revision>>> {
         let mut transactions = Vec::with_capacity(objects.len());
         for object in objects {
-            let guard = match view.unified {
-                Some(_) => view.guard(Side::Unified)?,
-                // Mode 1 does without unified; its copy of the record is looked at here.
-                None => self.loose_guard(view).await?,
-            };
             let intent = Write {
                 key: self.keys.intent(object),
                 precondition: Precondition::Absent,
                 op: Op::Put(self.copy_intent(view, object).encode()),
             };
-            transactions.push(Transaction::from(guard).and(intent));
+            transactions.push(Transaction::from(guard.clone()).and(intent));
         }
         let outcomes = self.unified.commit(transactions).await?;
+        let of_epoch = |outcome: &Outcome| match outcome {
+            Outcome::Conflict(conflict) => self.is_epoch_conflict(conflict),
+            Outcome::Committed { .. } => false,
+        };
+        if outcomes.iter().any(of_epoch) {
+            self.forget(&view.kind);
+        }
         Ok(outcomes.iter().map(Outcome::revision).collect())
     }
 
@@ -179,11 +188,13 @@ impl Inner {
         }
     }
 
-    /// Reads both stores under the intents, and makes unified equal as it removes them.
+    /// Reads both stores under the intents, and makes unified equal as it removes them. Not in
+    /// another mode than they were placed in: in modes 4 and 5 writers do not look at intents.
     async fn copy_forward(
         &self,
         held: &[ResourceKey],
         placed: &[Option<Revision>],
+        guard: &Write,
     ) -> Result<Vec<Copied>> {
         let sources = join_all(held.iter().map(|o| self.legacy.get(o, None))).await;
         let targets = join_all(held.iter().map(|o| self.unified.get(o, None))).await;
@@ -197,15 +208,22 @@ impl Inner {
             let (mut transaction, step) = self
                 .equalise(Side::Legacy, object, source.as_ref(), target.as_ref())
                 .await?;
-            transaction.writes.push(self.end_copy(object, *intent));
+            let end = self.end_copy(object, *intent);
+            transaction.writes.extend([end, guard.clone()]);
             transactions.push(transaction);
             copied.push(step);
         }
         let outcomes = self.commit_copies(Side::Unified, transactions).await?;
-        for (copied, outcome) in copied.iter_mut().zip(outcomes) {
+        let mut given_up = Vec::new();
+        let ends = held.iter().zip(placed.iter().flatten());
+        for ((copied, outcome), (object, intent)) in copied.iter_mut().zip(outcomes).zip(ends) {
             if outcome.revision().is_none() {
                 *copied = Copied::Busy;
+                given_up.push(Transaction::from(self.end_copy(object, *intent)));
             }
+        }
+        if !given_up.is_empty() {
+            self.unified.commit(given_up).await?;
         }
         Ok(copied)
     }
@@ -268,9 +286,7 @@ impl Inner {
         view: &View,
         objects: &[ResourceKey],
         intents: Option<&[Revision]>,
-        direction: Direction,
     ) -> Result<(Vec<Copied>, Revision)> {
-        debug_assert_eq!(direction, Direction::Reverse);
         let legacy_copy = self.copy(&view.kind, Side::Legacy).await?;
         self.refuse_newer(view, &legacy_copy)?;
         let guard = Write::check(self.keys.mode(&view.kind), legacy_copy.unchanged());

@@ -370,6 +370,9 @@ impl Inner {
             }
             writes.push(now.guard(Side::Legacy)?);
         }
+        // A caller may name a revision that is yet to come: by then the write is refused.
+        let guessed = attempt.bases.iter().filter_map(|base| base.revision());
+        attempt.read_bases |= guessed.max() >= Some(attempt.name);
         if attempt.read_bases {
             let objects = attempt.members.iter().map(|(object, _)| object);
             let bases = try_join_all(objects.map(|object| self.base(object))).await?;

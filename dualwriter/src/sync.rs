@@ -90,13 +90,17 @@ impl Inner {
         let result = self
             .run_sync(&view, direction, &mut lease, on_progress)
             .await;
-        self.drop_lease(&lease).await;
         let complete = result.as_ref().is_ok_and(|report| report.complete);
         observe::sync_finished(kind, started.elapsed(), complete);
-        if let Err(error) = &result {
-            self.clear_mark(kind, &format!("a sync failed: {error}"))
-                .await;
+        let failure = match &result {
+            Ok(report) if report.complete => None,
+            Ok(report) => Some(format!("a sync left {} objects unsettled", report.failed)),
+            Err(error) => Some(format!("a sync failed: {error}")),
+        };
+        if let Some(why) = failure {
+            self.clear_mark_of(&view, &lease, &why).await;
         }
+        self.drop_lease(&lease).await;
         result
     }
 
@@ -133,8 +137,6 @@ impl Inner {
             }
             pass = self.new_pass(view, pass.number + 1).await?;
         }
-        let why = format!("a sync left {} objects unsettled", report.failed);
-        self.clear_mark(&view.kind, &why).await;
         Ok(report)
     }
 
@@ -376,19 +378,57 @@ impl Inner {
         unchanged: Precondition,
         lease: &SyncLease,
     ) -> Result<()> {
+        match self.try_write_sync(view, record, unchanged, lease).await? {
+            Outcome::Committed { .. } => Ok(()),
+            Outcome::Conflict(conflict) if self.is_epoch_conflict(&conflict) => {
+                let context = format!("the mode of {} changed", view.kind);
+                Err(Error::new(ErrorKind::Unavailable, "sync", context))
+            }
+            Outcome::Conflict(_) => {
+                let context = format!("another process took over the sync of {}", view.kind);
+                Err(Error::new(ErrorKind::Unavailable, "sync", context))
+            }
+        }
+    }
+
+    async fn try_write_sync(
+        &self,
+        view: &View,
+        record: &SyncRecord,
+        unchanged: Precondition,
+        lease: &SyncLease,
+    ) -> Result<Outcome> {
         let held = Precondition::Revision(lease.revision);
         let mut write = Transaction::put(self.keys.sync(&view.kind), unchanged, to_json(record))
             .and(Write::check(lease.key.clone(), held));
         if view.unified.is_some() {
             write = write.and(view.guard(Side::Unified)?);
         }
-        match self.unified.commit_one(write).await? {
-            Outcome::Committed { .. } => Ok(()),
-            Outcome::Conflict(_) => {
-                let context = format!("another process took over the sync of {}", view.kind);
-                Err(Error::new(ErrorKind::Unavailable, "sync", context))
+        self.unified.commit_one(write).await
+    }
+
+    /// Clears the mark after a sync that failed. Not if another process took over or the mode
+    /// changed: then the mark, if there is one, is not about this sync.
+    async fn clear_mark_of(&self, view: &View, lease: &SyncLease, why: &str) {
+        for _ in 0..BUSY_ATTEMPTS {
+            let cleared = async {
+                let (record, unchanged) = self.sync_record(&view.kind).await?;
+                let record = without_mark(record, why);
+                self.try_write_sync(view, &record, unchanged, lease).await
+            };
+            match cleared.await {
+                Ok(Outcome::Conflict(conflict)) if conflict.key == self.keys.sync(&view.kind) => {}
+                Ok(Outcome::Committed { .. } | Outcome::Conflict(_)) => return,
+                Err(error) => {
+                    let kind = &view.kind;
+                    tracing::warn!(%kind, %error, why, "the sync mark could not be cleared yet");
+                    break;
+                }
             }
         }
+        self.uncleared
+            .lock()
+            .insert(view.kind.clone(), why.to_owned());
     }
 
     /// Clears the mark of a completed sync. What cannot be cleared now is cleared later.
@@ -407,12 +447,11 @@ impl Inner {
     }
 
     async fn try_clear_mark(&self, kind: &Kind, why: &str) -> Result<bool> {
-        let (mut record, unchanged) = self.sync_record(kind).await?;
+        let (record, unchanged) = self.sync_record(kind).await?;
         if record.complete_epoch.is_none() && record.cleared.is_some() {
             return Ok(true);
         }
-        record.complete_epoch = None;
-        record.cleared = Some(why.to_owned());
+        let record = without_mark(record, why);
         let put = Transaction::put(self.keys.sync(kind), unchanged, to_json(&record));
         Ok(self.unified.commit_one(put).await?.revision().is_some())
     }
@@ -472,6 +511,14 @@ impl Inner {
                 Err(Error::new(ErrorKind::Overloaded, "sync", context))
             }
         }
+    }
+}
+
+fn without_mark(record: SyncRecord, why: &str) -> SyncRecord {
+    SyncRecord {
+        complete_epoch: None,
+        cleared: Some(why.to_owned()),
+        ..record
     }
 }
 

@@ -15,7 +15,7 @@ use crate::record::{
     Coverage, Forced, InstanceRecord, ModeChange, ModeRecord, ReadsMeanwhile, SyncRecord,
     from_json, to_json,
 };
-use crate::view::{Copy, POLL_MAX, POLL_MIN};
+use crate::view::{Copy, POLL_MAX, POLL_MIN, View};
 use crate::{Kind, Mode, Side, observe};
 
 /// How often a change starts again because another process works on it, too.
@@ -222,18 +222,20 @@ impl Inner {
                     self.newest(side).await?;
                 }
             }
-            self.begin_change(kind, to, forced).await?;
+            self.begin_change(&view, to, forced).await?;
         }
         let context = format!("other changes of the mode of {kind} are in the way");
         Err(Error::new(ErrorKind::Unavailable, "change the mode", context).into())
     }
 
-    /// Records that a change has begun. From here on no writes of the old epoch are taken.
-    async fn begin_change(&self, kind: &Kind, to: Mode, forced: Forced) -> Result<()> {
+    /// Records that a change has begun, if the kind is still as the gate found it. From here on no
+    /// writes of the old epoch are taken.
+    async fn begin_change(&self, view: &View, to: Mode, forced: Forced) -> Result<()> {
+        let kind = &view.kind;
         let Some((record, home, copy)) = self.decisive(kind).await? else {
             return Ok(());
         };
-        if record.change.is_some() {
+        if record.epoch != view.record.epoch {
             return Ok(());
         }
         let begun = ModeRecord {

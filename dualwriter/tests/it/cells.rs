@@ -9,7 +9,7 @@ use conformance::{Fault, Faults, Faulty, Operation};
 use dualwriter::{DualWriter, Forced, Gate, Kind, Mode, Options, TransitionError};
 use storage_core::{
     Error, ErrorKind, ListQuery, Memory, Outcome, Precondition, ResourceKey, StorageBackend,
-    StorageBackendExt, SystemClock, Transaction,
+    StorageBackendExt, SystemClock, Transaction, Write,
 };
 
 use crate::rig::{intents, options, until};
@@ -484,4 +484,20 @@ async fn a_configuration_cannot_go_back_to_a_store_that_misses_writes() {
         .unwrap();
     assert_eq!(rig.text("a").await.unwrap(), some("fresh"));
     assert_eq!(rig.text("b").await.unwrap(), some("after the sync"));
+}
+
+/// A deletion with no condition, and conditions alone, were decided by what unified had; what only
+/// legacy had came back with the next read.
+#[tokio::test]
+async fn mode_3_decides_by_what_only_legacy_has() {
+    let rig = rig(Mode::Three, &[("a", "1"), ("b", "1")], &[]).await;
+    let delete = Transaction::delete(key("a"), Precondition::Any, "1");
+    rig.dual.commit_one(delete).await.unwrap();
+    assert_eq!(rig.text("a").await.unwrap(), None);
+    assert_eq!(rig.both("a").await, (None, None));
+    for (precondition, holds) in [(Precondition::Present, true), (Precondition::Absent, false)] {
+        let check = Transaction::from(Write::check(key("b"), precondition));
+        let outcome = rig.dual.commit_one(check).await.unwrap();
+        assert_eq!(outcome.revision().is_some(), holds, "{precondition:?}");
+    }
 }

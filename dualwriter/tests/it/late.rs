@@ -219,7 +219,11 @@ async fn is_late(
 
 /// Returns the operations of the object's history, which no two writes share.
 async fn operations(store: &Backend) -> Vec<OperationId> {
-    let history = ListQuery::history(Scope::Object(key("a")), Order::Ascending);
+    operations_of(store, "a").await
+}
+
+async fn operations_of(store: &Backend, name: &str) -> Vec<OperationId> {
+    let history = ListQuery::history(Scope::Object(key(name)), Order::Ascending);
     let history = store.list(&history).await.unwrap().items;
     history.iter().map(|stored| stored.operation).collect()
 }
@@ -283,6 +287,87 @@ async fn a_write_is_not_refused_by_itself() {
     assert_eq!(seen.unwrap().value, "1");
     for store in [&legacy, &unified] {
         assert_eq!(operations(store).await, [OperationId(LATE)]);
+    }
+}
+
+/// A helper looked at one object before the owner's write came, and at another one after it: what
+/// the second one held was the write itself, and the helper took it for what refuses the write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_of_two_objects_is_not_refused_by_itself() {
+    let mut held = 0;
+    for call in 0.. {
+        let (legacy, unified): (Backend, Backend) =
+            (Arc::new(Memory::new()), Arc::new(Memory::new()));
+        let (owner, [owners, dies]) = slow(&legacy, &unified, Mode::Two).await;
+        dies.after(1, Operation::Commit, Fault::CrashBefore);
+        let (helper, [helpers, _]) = slow(&legacy, &unified, Mode::Two).await;
+        let late = owners.hold_next(Operation::Commit);
+        let creating = tokio::spawn(async move {
+            let first = Change::Put("1").transaction(Precondition::Any, LATE);
+            let second = Transaction::put(key("b"), Precondition::Absent, "1");
+            let both = second.writes.into_iter().fold(first, Transaction::and);
+            let _ = owner.commit_one(both).await;
+            owner
+        });
+        late.reached().await;
+        let gate = Gate::default();
+        helpers.after(call, Operation::Get, Fault::HoldBefore(gate.clone()));
+        let mut helping = tokio::spawn(async move {
+            let _ = helper.get(&key("a"), None).await;
+            helper
+        });
+        tokio::select! {
+            () = gate.reached() => held += 1,
+            _ = &mut helping => break,
+        }
+        late.release();
+        let _owner = creating.await.unwrap();
+        gate.release();
+        let _helper = helping.await.unwrap();
+        let other = open(&legacy, &unified, process(Mode::Two)).await;
+        other.get(&key("a"), None).await.unwrap();
+        for (store, name) in [
+            (&legacy, "a"),
+            (&legacy, "b"),
+            (&unified, "a"),
+            (&unified, "b"),
+        ] {
+            let operations = operations_of(store, name).await;
+            assert_eq!(operations, [OperationId(LATE)], "{name} before read {call}");
+        }
+    }
+    assert!(held > 3, "the helper was held up only {held} times");
+}
+
+/// A client named a revision that the object did not have, as after a restore. Its request was held
+/// up, others found that legacy refuses it, and then the object came to just that revision.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_is_yet_to_come_is_not_waited_for() {
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let other = open(&legacy, &unified, process(Mode::Two)).await;
+    let before = Change::Put("1").transaction(Precondition::Any, 1);
+    other.commit_one(before).await.unwrap();
+    let (owner, [faults, _]) = slow(&legacy, &unified, Mode::Two).await;
+    let gate = faults.hold_next(Operation::Commit);
+    let future = Revision::new(1_000);
+    let writing = tokio::spawn(async move {
+        let late = Change::Put("2").transaction(Precondition::Revision(future), LATE);
+        let answer = owner.commit_one(late).await;
+        (owner, answer)
+    });
+    gate.reached().await;
+    other.get(&key("a"), None).await.unwrap();
+    let arrives = Transaction {
+        at_least: Some(future),
+        ..Change::Put("3").transaction(Precondition::Any, 2)
+    };
+    let arrived = other.commit_one(arrives).await.unwrap();
+    assert_eq!(arrived.revision(), Some(future));
+    gate.release();
+    let (_owner, answer) = writing.await.unwrap();
+    assert!(!matches!(answer, Ok(Outcome::Committed { .. })));
+    for store in [&legacy, &unified] {
+        assert_eq!(operations(store).await, [OperationId(1), OperationId(2)]);
     }
 }
 
