@@ -350,13 +350,25 @@ impl Inner {
                 .zip(outcomes)
                 .map(|(entry, outcome)| (entry.index, self.direct_step(entry, outcome)))
                 .collect(),
-            Err(error) => entries
-                .into_iter()
-                .map(|entry| (entry.index, Step::Failed(error.clone())))
-                .collect(),
+            Err(error) => {
+                if error.is_indeterminate() {
+                    entries.iter().for_each(|entry| self.queue_behind(entry));
+                }
+                let failed = |entry: Entry| (entry.index, Step::Failed(error.clone()));
+                entries.into_iter().map(failed).collect()
+            }
         };
         self.count(&views, &steps);
         steps
+    }
+
+    /// Has the background look at what a transaction wrote, or may have written, in mode 1.
+    fn queue_behind(&self, entry: &Entry) {
+        for view in entry.views.iter().filter(|view| view.mode == Mode::One) {
+            let of_kind = |w: &&Write| Kind::of(&w.key) == view.kind && w.op != Op::Check;
+            let written = entry.transaction.writes.iter().filter(of_kind);
+            self.queue.push_writes(written.map(|w| w.key.clone()));
+        }
     }
 
     fn direct_step(&self, entry: Entry, outcome: Outcome) -> Step {
@@ -369,13 +381,7 @@ impl Inner {
             return Step::Again(entry);
         }
         if outcome.revision().is_some() {
-            for view in &entry.views {
-                if view.mode == Mode::One {
-                    let of_kind = |w: &&Write| Kind::of(&w.key) == view.kind && w.op != Op::Check;
-                    let written = entry.transaction.writes.iter().filter(of_kind);
-                    self.queue.push_writes(written.map(|w| w.key.clone()));
-                }
-            }
+            self.queue_behind(&entry);
         }
         Step::Done(outcome)
     }

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::commit::newest;
 use crate::inner::Inner;
-use crate::record::{Keys, ModeRecord, from_json, to_json};
-use crate::{Kind, Options, Side, keeper};
+use crate::record::{Coverage, Keys, ModeRecord, from_json, to_json};
+use crate::{Options, Side, keeper};
 
 /// Two stores and a mode for each kind of object, as one store.
 ///
@@ -197,8 +197,12 @@ async fn default_mode(
     options: &Options,
 ) -> Result<ModeRecord> {
     let key = keys.default_mode();
-    // A kind cannot have an empty resource, so this one is nobody's.
-    let wanted = ModeRecord::initial(&Kind::new("", ""), options.config.default_mode);
+    let mut wanted = ModeRecord::first(options.config.default_mode);
+    let counts = legacy.stats(&Scope::All).await;
+    if !counts.is_ok_and(|counts| counts.is_empty()) {
+        // A sync back would take what unified never had out of legacy.
+        wanted.coverage = Coverage::Partial;
+    }
     // Legacy first: it is there in every deployment that begins, and of two processes that begin
     // together one wins there.
     let stored = match store_default(legacy, &key, &wanted).await {

@@ -52,8 +52,11 @@ async fn keep(inner: Arc<Inner>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = BTreeMap::new();
     let mut changing = BTreeMap::new();
+    let mut looked_up = false;
     loop {
         tick.tick().await;
+        // What an earlier process left of kinds that nobody asks this one for.
+        looked_up = looked_up || inner.look_up_kinds().await.is_ok();
         inner.refresh_views(&mut changing).await;
         inner.help_stuck(&mut seen).await;
         inner.clear_left_marks().await;
@@ -111,6 +114,13 @@ impl Inner {
         let relies = |mode: Mode| mode.writes_reach(side) || mode.read_side() == side;
         let views = self.views.read();
         self.default.mode().is_ok_and(relies) || views.values().any(|view| relies(view.mode))
+    }
+
+    async fn look_up_kinds(&self) -> storage_core::Result<()> {
+        for kind in self.known_kinds().await? {
+            self.view(&kind).await?;
+        }
+        Ok(())
     }
 
     fn seen_kinds(&self) -> Vec<Kind> {

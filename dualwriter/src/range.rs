@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use storage_core::{
     Changes, ChangesQuery, Compacted, ListQuery, Page, ResourceKey, ResourceStats, Result,
-    Retention, Revision, Scope, StorageBackend, Stored,
+    Retention, Revision, Scope, Source, StorageBackend, Stored,
 };
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::inner::Inner;
 use crate::merged::{cursor_after, merge, merge_changes};
 use crate::read::{READ_ATTEMPTS, Views, expired, overtaken};
 use crate::record::{ModeRecord, from_json};
-use crate::{Kind, Side};
+use crate::{Kind, Mode, Side};
 
 /// Which store each kind of a range is read from.
 #[derive(Debug)]
@@ -31,9 +31,20 @@ impl Sides {
         self.by_kind.get(kind).copied().unwrap_or(self.default)
     }
 
+    /// Tells whether a mode of some kind has writes that are begun and not finished.
+    fn journaled(&self) -> bool {
+        let both = |mode: Mode| mode.writes_reach(Side::Legacy) && mode.writes_reach(Side::Unified);
+        self.views.iter().any(|view| both(view.mode))
+    }
+
     fn has(&self, side: Side, key: &ResourceKey) -> bool {
         self.of(&Kind::of(key)) == side
     }
+}
+
+/// Tells whether a list shows what there is now.
+pub(crate) fn is_newest(query: &ListQuery) -> bool {
+    query.at.is_none() && query.cursor.is_none() && query.source == Source::Live
 }
 
 impl Inner {
@@ -121,6 +132,9 @@ impl Inner {
         let deadline = Instant::now() + self.options.patience;
         for _ in 0..READ_ATTEMPTS {
             let sides = self.sides(&query.scope, deadline).await?;
+            if sides.journaled() && is_newest(query) {
+                self.settle_scope(&query.scope, deadline).await?;
+            }
             let answer = self.list_sides(&sides, query).await;
             if self.all_held(&sides, &query.scope, deadline).await? {
                 return answer;
@@ -145,7 +159,7 @@ impl Inner {
             None => self.level().await?,
         };
         let mut at_revision = query.clone();
-        if query.source == storage_core::Source::Live && !query.scope.is_internal() {
+        if query.source == Source::Live && !query.scope.is_internal() {
             match &mut at_revision.cursor {
                 Some(cursor) => cursor.revision = at,
                 None => at_revision.at = Some(at),
@@ -339,6 +353,11 @@ impl Inner {
         let mut modes = vec![self.default.mode()?];
         modes.extend(sides.views.iter().map(|view| view.mode));
         let uses = |side: Side| modes.iter().any(|mode| mode.writes_reach(side));
+        // What mode 1 does in the background must not grow without end, nor may it fail anybody.
+        let behind = !uses(Side::Unified) && modes.contains(&Mode::One);
+        if behind && let Err(error) = self.unified.compact(policy).await {
+            tracing::warn!(%error, "unified was not compacted");
+        }
         let read = sides.uniform.unwrap_or(sides.default);
         let both = uses(read.other());
         let mut first = policy.clone();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use storage_core::{
-    Error, ErrorKind, ListQuery, Page, Precondition, ResourceKey, Result, Revision, Scope, Source,
+    Error, ErrorKind, ListQuery, Page, Precondition, ResourceKey, Result, Revision, Scope,
     StorageBackend, StorageBackendExt, Stored, Transaction,
 };
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use crate::copy::Direction;
 use crate::inner::Inner;
 use crate::journal::Entry;
 use crate::mode::Reads;
+use crate::range::is_newest;
 use crate::record::Coverage;
 use crate::view::View;
 use crate::{Kind, Mode, Side, observe};
@@ -196,7 +197,7 @@ impl Inner {
         {
             return Err(expired("list", view, asked));
         }
-        let newest = asked.is_none() && query.source == Source::Live;
+        let newest = is_newest(query);
         match view.mode.policy().reads {
             Reads::Legacy => self.legacy.list(query).await,
             Reads::Unified => self.unified.list(query).await,

@@ -194,11 +194,12 @@ impl From<StoredSide> for Side {
 }
 
 impl ModeRecord {
-    /// The record of a kind that nobody changed yet.
-    pub(crate) fn initial(kind: &Kind, mode: Mode) -> Self {
+    /// The record of all kinds that nobody changed yet, where both stores are empty.
+    pub(crate) fn first(mode: Mode) -> Self {
+        // A kind cannot have an empty resource, so this one is nobody's.
         Self {
-            group: kind.group().to_owned(),
-            resource: kind.resource().to_owned(),
+            group: String::new(),
+            resource: String::new(),
             mode: mode.number(),
             epoch: 0,
             change: None,
@@ -212,6 +213,15 @@ impl ModeRecord {
                 Mode::Four | Mode::Five => Coverage::Complete,
                 Mode::Zero | Mode::One | Mode::Two | Mode::Three => Coverage::Partial,
             },
+        }
+    }
+
+    /// The record of a kind that nobody changed yet.
+    pub(crate) fn of_kind(&self, kind: &Kind) -> Self {
+        Self {
+            group: kind.group().to_owned(),
+            resource: kind.resource().to_owned(),
+            ..self.clone()
         }
     }
 

@@ -232,10 +232,10 @@ impl Inner {
 
     /// Finds the copy that decides: the one in the home of the mode that it names.
     pub(crate) async fn decisive(&self, kind: &Kind) -> Result<Option<(ModeRecord, Side, Copy)>> {
-        let default = self.default.mode()?;
-        let hint = self
-            .cached(kind)
-            .map_or(default.home(), |view| view.mode.home());
+        let hint = match self.cached(kind) {
+            Some(view) => view.mode.home(),
+            None => self.default.mode()?.home(),
+        };
         let mut side = hint;
         let mut first = match self.copy(kind, side).await {
             Ok(copy) => copy,
@@ -253,7 +253,7 @@ impl Inner {
             let home = self.home_of(&first)?;
             if home == side {
                 let record = first.record.clone();
-                let record = record.unwrap_or_else(|| ModeRecord::initial(kind, default));
+                let record = record.unwrap_or_else(|| self.default.of_kind(kind));
                 return Ok(Some((record, home, first)));
             }
             let second = self.copy(kind, home).await?;

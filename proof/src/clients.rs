@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use conformance::linearizability::{Answer, Request};
 use storage_core::{
-    Error, ListQuery, Outcome, Precondition, Result, Revision, StorageBackend, StorageBackendExt,
-    Transaction,
+    Error, ListQuery, Op, Outcome, Precondition, Result, Revision, StorageBackend,
+    StorageBackendExt, Transaction, Write,
 };
 use tokio::time::{sleep, timeout};
 
@@ -34,12 +34,13 @@ impl World {
             let process = self.pick().await?;
             let number = self.chance.roll(KEYS);
             self.count();
-            match self.chance.roll(8) {
+            match self.chance.roll(9) {
                 0 | 1 => self.read(&process, number).await,
                 2 => self.list(&process, &mut newest).await?,
                 3 | 4 => self.create(&process, number).await,
                 5 | 6 => self.change_it(&process, number, Change::Update).await,
-                _ => self.change_it(&process, number, Change::Delete).await,
+                7 => self.change_it(&process, number, Change::Delete).await,
+                _ => self.change_all(&process).await,
             }
         }
         Ok(())
@@ -140,6 +141,42 @@ impl World {
         }
     }
 
+    /// Looks at all objects and writes them with one transaction: creates what is not there, and
+    /// updates, deletes or only checks the others.
+    async fn change_all(&self, process: &Process) {
+        let mut transaction = Transaction::default();
+        let mut requests = Vec::new();
+        for number in 0..KEYS {
+            let call = self.histories.tick();
+            let key = key(number);
+            let read = process.dual.get(&key, None);
+            let Some(Ok(stored)) = self.answered(&process.life, read).await else {
+                return;
+            };
+            let value = stored.as_ref().map(|stored| parse(&stored.value));
+            let answer = Answer::Value(value);
+            self.histories.record(number, Request::Read, call, answer);
+            let at = stored.map_or(Precondition::Absent, |it| {
+                Precondition::Revision(it.revision)
+            });
+            let (op, new) = match (value, self.chance.roll(4)) {
+                (Some(_), 0) => (Op::Delete("deleted".into()), None),
+                (Some(_), 1) => (Op::Check, value),
+                (Some(_) | None, _) => {
+                    let new = self.histories.fresh();
+                    (Op::Put(new.to_string().into()), Some(new))
+                }
+            };
+            requests.push((number, write(value, new)));
+            transaction.writes.push(Write {
+                key,
+                precondition: at,
+                op,
+            });
+        }
+        self.write_all(process, &requests, transaction).await;
+    }
+
     async fn write(
         &self,
         process: &Process,
@@ -147,20 +184,35 @@ impl World {
         request: Request,
         transaction: Transaction,
     ) {
+        self.write_all(process, &[(number, request)], transaction)
+            .await;
+    }
+
+    /// Writes objects, and records for each what was asked.
+    async fn write_all(
+        &self,
+        process: &Process,
+        requests: &[(usize, Request)],
+        transaction: Transaction,
+    ) {
         let call = self.histories.tick();
-        let precondition = transaction.writes[0].precondition;
+        let asked = transaction.writes.clone();
         let answer = self
             .answered(&process.life, process.dual.commit_one(transaction))
             .await;
-        let answer = told(answer, precondition);
-        self.histories.record(number, request, call, answer);
+        for ((number, request), asked) in requests.iter().zip(&asked) {
+            let answer = told(answer.as_ref(), asked);
+            self.histories.record(*number, *request, call, answer);
+        }
     }
 }
 
-fn told(answer: Option<Result<Outcome, Error>>, precondition: Precondition) -> Answer {
+fn told(answer: Option<&Result<Outcome, Error>>, asked: &Write) -> Answer {
     match answer {
         Some(Ok(Outcome::Committed { .. })) => Answer::Set,
-        Some(Ok(Outcome::Conflict(_))) => match precondition {
+        // Another object of the transaction was refused, and so nothing was written.
+        Some(Ok(Outcome::Conflict(conflict))) if conflict.key != asked.key => Answer::Failed,
+        Some(Ok(Outcome::Conflict(_))) => match asked.precondition {
             // The value may be the expected one, at another revision: the side changed.
             Precondition::Revision(_) => Answer::Failed,
             Precondition::Any | Precondition::Absent | Precondition::Present => Answer::Refused,

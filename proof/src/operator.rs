@@ -64,8 +64,13 @@ impl World {
         let Ok(Ok(status)) = timeout(ORDER_BOUND, dual.status(&kind())).await else {
             return;
         };
+        // Mode 5 has no gate, so only from where unified has everything.
+        let highest = match (status.mode, status.changing_to) {
+            (4 | 5, None) => 5,
+            _ => 4,
+        };
         let to = match self.chance.roll(5) {
-            0 | 1 => (usize::from(status.mode) + 1).min(4),
+            0 | 1 => (usize::from(status.mode) + 1).min(highest),
             2 => usize::from(status.mode.saturating_sub(1)),
             3 => 4,
             _ => self.chance.roll(5),

@@ -70,7 +70,7 @@ impl Seen {
     /// Ordered, each once, and with nothing left out between what was known and what comes.
     fn apply(&mut self, change: &Change) -> Result<(), String> {
         let Change { object, previous } = change;
-        if object.revision <= self.position {
+        if object.revision <= self.position && !self.is_of_the_same_write(object) {
             return Err(format!(
                 "D18: a watch at {} got {object:?}, which is out of order or comes twice",
                 self.position
@@ -104,6 +104,18 @@ impl Seen {
         self.changes
             .push((object.revision, object.key.clone(), object.kind));
         Ok(())
+    }
+}
+
+impl Seen {
+    /// Tells whether a change is of the transaction that was seen last, and of another object.
+    fn is_of_the_same_write(&self, object: &Stored) -> bool {
+        let changes = self.changes.iter().rev();
+        let mut same = changes.take_while(|(revision, ..)| *revision == object.revision);
+        let Some((_, first, _)) = same.next() else {
+            return false;
+        };
+        *first != object.key && same.all(|(_, key, _)| *key != object.key)
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::step::{key, put};
-use dualwriter::{DualWriterConfig, Forced, Gate, Kind, Mode, Options};
-use storage_core::{Memory, StorageBackend, SystemClock};
+use conformance::{Fault, Faulty, Operation};
+use dualwriter::{DualWriter, DualWriterConfig, Forced, Gate, Kind, Mode, Options};
+use storage_core::{ListQuery, Memory, Scope, StorageBackend, StorageBackendExt, SystemClock};
 
-use crate::rig::{Backend, open, options};
+use crate::rig::{Backend, intents, open, options, until};
 
 fn kind() -> Kind {
     Kind::of(&key("a"))
@@ -80,4 +81,71 @@ async fn closing_hands_over_what_mode_1_left_to_the_background() {
         let copied = unified.get(&key(&number.to_string()), None).await.unwrap();
         assert!(copied.is_some(), "{number} was not copied");
     }
+}
+
+/// Leaves a write behind that legacy has and unified has not, by a process that died.
+async fn leave_unfinished(legacy: &Backend, unified: &Backend) {
+    let connection = Faulty::new(Arc::clone(unified));
+    let faults = connection.faults();
+    let options = options(Mode::Zero, Arc::new(SystemClock));
+    let opening = DualWriter::open(Arc::clone(legacy), Arc::new(connection), options);
+    let dies = opening.await.unwrap();
+    dies.set_mode(&kind(), Mode::Two, Forced::No).await.unwrap();
+    assert!(dies.sync(&kind(), &mut |_| {}).await.unwrap().complete);
+    dies.set_mode(&kind(), Mode::Three, Forced::No)
+        .await
+        .unwrap();
+    faults.after(1, Operation::Commit, Fault::CrashBefore);
+    let unknown = dies.create(key("a"), "1".into()).await.unwrap_err();
+    assert!(unknown.is_indeterminate(), "{unknown}");
+    drop(dies);
+    assert_eq!(intents(unified).await, 1);
+}
+
+/// A process that was asked for no object of a kind did not look for what others left of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_kind_that_nobody_asks_for_is_finished() {
+    let (legacy, unified) = stores();
+    leave_unfinished(&legacy, &unified).await;
+    let _idle = open(
+        &legacy,
+        &unified,
+        options(Mode::Zero, Arc::new(SystemClock)),
+    )
+    .await;
+    until("nothing is in doubt", async || intents(&unified).await == 0).await;
+    assert!(unified.get(&key("a"), None).await.unwrap().is_some());
+}
+
+/// A list of all kinds did not wait for what was begun, as lists of one kind do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_all_kinds_shows_what_was_begun() {
+    let (legacy, unified) = stores();
+    leave_unfinished(&legacy, &unified).await;
+    let patient = Options {
+        lease: Duration::from_secs(3600),
+        ..options(Mode::Zero, Arc::new(SystemClock))
+    };
+    let dual = open(&legacy, &unified, patient).await;
+    let listed = dual.list(&ListQuery::live(Scope::All)).await.unwrap();
+    assert_eq!(listed.items.len(), 1);
+}
+
+/// Whoever began in mode 4 beside a legacy store that held objects had them deleted by a sync.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_in_mode_4_does_not_take_legacy_for_empty() {
+    let (legacy, unified) = stores();
+    legacy.create(key("a"), "1".into()).await.unwrap();
+    let dual = open(
+        &legacy,
+        &unified,
+        options(Mode::Four, Arc::new(SystemClock)),
+    )
+    .await;
+    let refused = dual.sync(&kind(), &mut |_| {}).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("would delete from legacy"),
+        "{refused}"
+    );
+    assert!(legacy.get(&key("a"), None).await.unwrap().is_some());
 }
