@@ -38,7 +38,7 @@ pub struct KindStatus {
     pub intents: u64,
     /// The age of the oldest of them.
     pub oldest_intent_ms: u64,
-    /// Objects of all kinds that wait in this process for the background, in mode 1.
+    /// Objects that wait in this process for the background, in mode 1.
     pub queued: u64,
     /// For each other mode: none if the way is open, or the gate that is shut.
     pub gates: BTreeMap<u8, Option<Refusal>>,
@@ -244,6 +244,7 @@ impl Inner {
         let epoch = view.record.epoch - u64::from(view.is_changing());
         let others = Mode::ALL.into_iter().filter(|to| *to != view.mode);
         let gates = others.map(|to| (to.number(), gate(&view.record, &sync, to, Forced::No).err()));
+        let unfinished = sync.pass.as_ref().filter(|pass| pass.goes_on(epoch));
         let configured = self.options.config.modes.get(kind);
         Ok(KindStatus {
             group: kind.group().to_owned(),
@@ -256,12 +257,12 @@ impl Inner {
             sync: SyncStatus {
                 complete: sync.complete_epoch == Some(epoch),
                 complete_at_ms: sync.complete_at_ms,
-                compared: sync.pass.as_ref().map(|pass| pass.compared),
+                compared: unfinished.map(|pass| pass.compared),
                 cleared: sync.cleared.clone(),
             },
             intents,
             oldest_intent_ms,
-            queued: self.queue.depth() as u64,
+            queued: self.queue.depth_of(kind) as u64,
             gates: gates.collect(),
         })
     }

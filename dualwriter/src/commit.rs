@@ -230,7 +230,14 @@ impl Inner {
             return Ok(Routed::new(entry, Route::Check));
         }
         // Unified decides, by what only legacy may have.
-        self.fetch_unsynced(std::slice::from_ref(&entry)).await?;
+        let fetched = self.fetch_unsynced(std::slice::from_ref(&entry)).await;
+        if let Err(error) = fetched {
+            if self.all_hold(std::slice::from_ref(&entry)).await? {
+                return Err(error);
+            }
+            // Looked at again in the mode that is in force by then.
+            return Ok(Routed::new(entry, Route::Check));
+        }
         let mut checks = entry.transaction.clone();
         for write in &mut checks.writes {
             if let (Op::Delete(_), Precondition::Any | Precondition::Absent) =
@@ -270,10 +277,12 @@ impl Inner {
                 let entries: Vec<Entry> = run.into_iter().map(|routed| routed.entry).collect();
                 let views: Vec<Arc<View>> = entries.iter().flat_map(|e| e.views.clone()).collect();
                 if let Err(error) = self.fetch_unsynced(&entries).await {
-                    return entries
-                        .into_iter()
-                        .map(|e| (e.index, Step::Failed(error.clone())))
-                        .collect();
+                    let overtaken = matches!(self.all_hold(&entries).await, Ok(false));
+                    let step = |entry: Entry| match overtaken {
+                        true => (entry.index, Step::Again(entry)),
+                        false => (entry.index, Step::Failed(error.clone())),
+                    };
+                    return entries.into_iter().map(step).collect();
                 }
                 let steps = self.journal(entries, deadline).await;
                 self.count(&views, &steps);

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::commit::newest;
 use crate::inner::Inner;
 use crate::record::{Coverage, Keys, ModeRecord, from_json, to_json};
-use crate::{Options, Side, keeper};
+use crate::{Mode, Options, Side, keeper};
 
 /// Two stores and a mode for each kind of object, as one store.
 ///
@@ -157,7 +157,7 @@ impl StorageBackend for DualWriter {
 
 /// A read may have to write something of ours, whose outcome is nothing to its caller: the read just
 /// has to be tried again.
-fn of_a_read(error: Error) -> Error {
+pub(crate) fn of_a_read(error: Error) -> Error {
     if !error.is_indeterminate() {
         return error;
     }
@@ -197,15 +197,9 @@ async fn default_mode(
     options: &Options,
 ) -> Result<ModeRecord> {
     let key = keys.default_mode();
-    let mut wanted = ModeRecord::first(options.config.default_mode);
-    let counts = legacy.stats(&Scope::All).await;
-    if !counts.is_ok_and(|counts| counts.is_empty()) {
-        // A sync back would take what unified never had out of legacy.
-        wanted.coverage = Coverage::Partial;
-    }
     // Legacy first: it is there in every deployment that begins, and of two processes that begin
     // together one wins there.
-    let stored = match store_default(legacy, &key, &wanted).await {
+    let stored = match first_default(legacy, &key, options.config.default_mode).await {
         Ok(stored) => stored,
         Err(error) => match unified.get(&key, None).await? {
             Some(stored) => return from_json(&stored),
@@ -219,6 +213,22 @@ async fn default_mode(
         tracing::warn!(%error, "unified cannot be reached, legacy goes on without it");
     }
     Ok(stored)
+}
+
+async fn first_default(
+    legacy: &Arc<dyn StorageBackend>,
+    key: &ResourceKey,
+    mode: Mode,
+) -> Result<ModeRecord> {
+    if let Some(stored) = legacy.get(key, None).await? {
+        return from_json(&stored);
+    }
+    let mut wanted = ModeRecord::first(mode);
+    if !legacy.stats(&Scope::All).await?.is_empty() {
+        // A sync back would take what unified never had out of legacy.
+        wanted.coverage = Coverage::Partial;
+    }
+    store_default(legacy, key, &wanted).await
 }
 
 async fn store_default(

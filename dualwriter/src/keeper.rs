@@ -16,6 +16,8 @@ use crate::mode::Syncing;
 use crate::queue::Task;
 use crate::{DataSync, Kind, Mode, Side, observe};
 
+/// How often a process renews what it knows before it cannot rely on it any longer.
+const TICKS_PER_LEASE: u32 = 4;
 /// Objects that the queue's worker takes at a time.
 const QUEUE_BATCH: usize = 64;
 /// How long the worker leaves unified alone after an error.
@@ -48,15 +50,15 @@ async fn follow_head(inner: Arc<Inner>, side: Side) {
 
 /// Looks after modes and unfinished writes.
 async fn keep(inner: Arc<Inner>) {
-    let mut tick = interval(inner.options.lease / 4);
+    let mut tick = interval(inner.options.lease / TICKS_PER_LEASE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = BTreeMap::new();
     let mut changing = BTreeMap::new();
-    let mut looked_up = false;
-    loop {
+    for number in 0_u64.. {
         tick.tick().await;
-        // What an earlier process left of kinds that nobody asks this one for.
-        looked_up = looked_up || inner.look_up_kinds().await.is_ok();
+        if number % u64::from(TICKS_PER_LEASE) == 0 {
+            inner.look_up_kinds().await;
+        }
         inner.refresh_views(&mut changing).await;
         inner.help_stuck(&mut seen).await;
         inner.clear_left_marks().await;
@@ -116,11 +118,16 @@ impl Inner {
         self.default.mode().is_ok_and(relies) || views.values().any(|view| relies(view.mode))
     }
 
-    async fn look_up_kinds(&self) -> storage_core::Result<()> {
-        for kind in self.known_kinds().await? {
-            self.view(&kind).await?;
+    /// Finds the kinds that nobody asks this process for: others may leave something of them, too.
+    async fn look_up_kinds(&self) {
+        let Ok(kinds) = self.known_kinds().await else {
+            return;
+        };
+        for kind in kinds {
+            if let Err(error) = self.view(&kind).await {
+                tracing::debug!(%kind, %error, "a mode cannot be looked up yet");
+            }
         }
-        Ok(())
     }
 
     fn seen_kinds(&self) -> Vec<Kind> {

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use storage_core::ResourceKey;
 use tokio::sync::Notify;
 
-use crate::observe;
+use crate::{Kind, observe};
 
 /// Most objects that wait for the background.
 pub const QUEUE_OBJECTS_MAX: usize = 10_000;
@@ -97,8 +97,12 @@ impl Queue {
         }
     }
 
-    pub(crate) fn depth(&self) -> usize {
-        self.waiting.lock().objects.len()
+    /// Counts the objects of a kind that wait.
+    pub(crate) fn depth_of(&self, kind: &Kind) -> usize {
+        let waiting = self.waiting.lock();
+        let of_kind =
+            |key: &&ResourceKey| key.group() == kind.group() && key.resource() == kind.resource();
+        waiting.objects.keys().filter(of_kind).count()
     }
 
     pub(crate) async fn arrived(&self) {
@@ -146,6 +150,6 @@ mod tests {
         let (taken, overflowed) = queue.take(usize::MAX);
         assert_eq!(taken.len(), QUEUE_OBJECTS_MAX);
         assert_eq!(overflowed, [key(QUEUE_OBJECTS_MAX)]);
-        assert_eq!(queue.depth(), 0);
+        assert_eq!(queue.depth_of(&Kind::new("g", "r")), 0);
     }
 }

@@ -8,7 +8,7 @@ use storage_core::{
     Changes, ChangesQuery, Compacted, ListQuery, Page, ResourceKey, ResourceStats, Result,
     Retention, Revision, Scope, Source, StorageBackend, Stored,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::inner::Inner;
 use crate::merged::{cursor_after, merge, merge_changes};
@@ -353,11 +353,6 @@ impl Inner {
         let mut modes = vec![self.default.mode()?];
         modes.extend(sides.views.iter().map(|view| view.mode));
         let uses = |side: Side| modes.iter().any(|mode| mode.writes_reach(side));
-        // What mode 1 does in the background must not grow without end, nor may it fail anybody.
-        let behind = !uses(Side::Unified) && modes.contains(&Mode::One);
-        if behind && let Err(error) = self.unified.compact(policy).await {
-            tracing::warn!(%error, "unified was not compacted");
-        }
         let read = sides.uniform.unwrap_or(sides.default);
         let both = uses(read.other());
         let mut first = policy.clone();
@@ -371,6 +366,15 @@ impl Inner {
                 ..policy.clone()
             };
             compacted.more |= self.store(read.other()).compact(&second).await?.more;
+        }
+        // What mode 1 does in the background must not grow without end, nor hold up or fail anybody.
+        if !uses(Side::Unified) && modes.contains(&Mode::One) {
+            let behind = timeout(self.options.patience, self.unified.compact(policy));
+            match behind.await {
+                Ok(Ok(behind)) => compacted.more |= behind.more,
+                Ok(Err(error)) => tracing::warn!(%error, "unified was not compacted"),
+                Err(_) => tracing::warn!("unified was not compacted: it takes too long"),
+            }
         }
         Ok(compacted)
     }

@@ -9,7 +9,8 @@ use storage_core::{
 use tokio::time::Instant;
 
 use crate::bugs::{Bug, planted};
-use crate::copy::Direction;
+use crate::copy::{Copied, Direction};
+use crate::dual::of_a_read;
 use crate::inner::Inner;
 use crate::journal::Entry;
 use crate::mode::Reads;
@@ -139,6 +140,12 @@ impl Inner {
             if copied.changed() {
                 observe::fallback_hit(&view.kind);
             }
+            if copied == Copied::Busy {
+                if !self.held(view).await? {
+                    return Err(overtaken("get", &view.kind));
+                }
+                self.settle(key, deadline).await?;
+            }
             if Instant::now() >= deadline {
                 break;
             }
@@ -157,6 +164,7 @@ impl Inner {
     }
 
     /// Before a write in mode 3 whose sync was skipped: unified has to know the object to decide.
+    /// Fails, too, if the mode changes meanwhile: see [`Inner::all_hold`].
     pub(crate) async fn fetch_unsynced(&self, entries: &[Entry]) -> Result<()> {
         let deadline = Instant::now() + self.options.patience;
         for entry in entries {
@@ -167,11 +175,22 @@ impl Inner {
                 };
                 let partial = view.record.coverage == Coverage::Partial;
                 if view.mode == Mode::Three && partial && view.authority() == Side::Legacy {
-                    self.get_with_fallback(view, &write.key, deadline).await?;
+                    let fetched = self.get_with_fallback(view, &write.key, deadline).await;
+                    fetched.map_err(of_a_read)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Tells whether all that transactions rely on held until now.
+    pub(crate) async fn all_hold(&self, entries: &[Entry]) -> Result<bool> {
+        for view in entries.iter().flat_map(|entry| &entry.views) {
+            if view.is_changing() || !self.held(view).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Lists a range of one kind.

@@ -260,6 +260,13 @@ pub(crate) struct PassRecord {
     pub(crate) started_at: u64,
 }
 
+impl PassRecord {
+    /// Tells whether a sync of this epoch goes on with it.
+    pub(crate) fn goes_on(&self, epoch: u64) -> bool {
+        self.epoch == epoch && self.after.is_some()
+    }
+}
+
 /// Who syncs a kind. Its revision is the fencing token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeaseRecord {

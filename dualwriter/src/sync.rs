@@ -98,7 +98,7 @@ impl Inner {
             Err(error) => Some(format!("a sync failed: {error}")),
         };
         if let Some(why) = failure {
-            self.clear_mark_of(&view, &lease, &why).await;
+            self.clear_mark_of(&view, &mut lease, &why).await;
         }
         self.drop_lease(&lease).await;
         result
@@ -144,7 +144,7 @@ impl Inner {
         let record = self.sync_record(&view.kind).await?.0;
         match record.pass {
             // One that came to its end has nothing to go on with, and has counted what failed.
-            Some(pass) if pass.epoch == view.record.epoch && pass.after.is_some() => Ok(pass),
+            Some(pass) if pass.goes_on(view.record.epoch) => Ok(pass),
             Some(_) | None => self.new_pass(view, 1).await,
         }
     }
@@ -409,7 +409,7 @@ impl Inner {
 
     /// Clears the mark after a sync that failed. Not if another process took over or the mode
     /// changed: then the mark, if there is one, is not about this sync.
-    async fn clear_mark_of(&self, view: &View, lease: &SyncLease, why: &str) {
+    async fn clear_mark_of(&self, view: &View, lease: &mut SyncLease, why: &str) {
         for _ in 0..BUSY_ATTEMPTS {
             let cleared = async {
                 let (record, unchanged) = self.sync_record(&view.kind).await?;
@@ -418,6 +418,14 @@ impl Inner {
             };
             match cleared.await {
                 Ok(Outcome::Conflict(conflict)) if conflict.key == self.keys.sync(&view.kind) => {}
+                Ok(Outcome::Conflict(conflict)) if conflict.key == lease.key => {
+                    // Renewed by a call of which nobody knew what became?
+                    match self.own_lease(&lease.key).await {
+                        Ok(Some(revision)) => lease.revision = revision,
+                        Ok(None) => return,
+                        Err(_) => break,
+                    }
+                }
                 Ok(Outcome::Committed { .. } | Outcome::Conflict(_)) => return,
                 Err(error) => {
                     let kind = &view.kind;
@@ -478,6 +486,16 @@ impl Inner {
             revision,
             renewed: Instant::now(),
         })
+    }
+
+    /// Returns the revision of a right to sync, if this process has it.
+    async fn own_lease(&self, key: &ResourceKey) -> Result<Option<Revision>> {
+        let Some(stored) = self.unified.get(key, None).await? else {
+            return Ok(None);
+        };
+        let record: LeaseRecord = from_json(&stored)?;
+        let mine = record.owner == self.options.instance.to_string();
+        Ok(mine.then_some(stored.revision))
     }
 
     async fn renew_lease(&self, lease: &mut SyncLease) -> Result<()> {

@@ -125,14 +125,12 @@ pub(crate) fn gate(
         {
             match forced {
                 _ if synced => Ok(Passed::Rightly),
-                Forced::AcceptLoss if from >= Mode::Four && !covered && to == Mode::Three => {
-                    refusal(
-                        Gate::ReverseSync,
-                        "unified misses what was never synced, and would be the truth in mode 3 as \
+                _ if from >= Mode::Four && !covered && to == Mode::Three => refusal(
+                    Gate::ReverseSync,
+                    "unified misses what was never synced, and would be the truth in mode 3 as \
                          well; change to mode 2 or below and accept the loss of what was written \
                          since legacy was left",
-                    )
-                }
+                ),
                 Forced::AcceptLoss => Ok(Passed::ByForce),
                 Forced::No | Forced::SkipSync if from >= Mode::Four && !covered => refusal(
                     Gate::ReverseSync,
@@ -162,11 +160,18 @@ pub(crate) fn gate(
                 "complete a sync in this mode, or set skip_data_sync",
             ),
         },
-        (Mode::Three | Mode::Five, Mode::Four) => match forced {
-            _ if synced
-                || covered
-                || Side::from(record.authority) == Side::Unified && from == Mode::Three =>
-            {
+        (Mode::Five, Mode::Four) => match forced {
+            _ if covered => Ok(Passed::Rightly),
+            Forced::SkipSync => Ok(Passed::ByForce),
+            Forced::No | Forced::AcceptLoss => refusal(
+                Gate::Sync,
+                "unified misses what was never synced, and mode 5 has no sync that could bring it; \
+                 change to mode 2 or below and accept the loss of what was written since legacy \
+                 was left, or set skip_data_sync",
+            ),
+        },
+        (Mode::Three, Mode::Four) => match forced {
+            _ if synced || covered || Side::from(record.authority) == Side::Unified => {
                 Ok(Passed::Rightly)
             }
             Forced::SkipSync => Ok(Passed::ByForce),
@@ -202,7 +207,11 @@ impl Inner {
             let view = self.load(kind).await?;
             let first = *from.get_or_insert(view.mode);
             if view.is_changing() {
-                self.finish_change(kind).await?;
+                match self.finish_change(kind).await {
+                    // Somebody else's order, which is not this one's answer.
+                    Err(TransitionError::Refused(refusal)) if refusal.to != to.number() => {}
+                    finished => finished?,
+                }
                 continue;
             }
             if view.mode == to {

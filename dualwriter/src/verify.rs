@@ -135,9 +135,7 @@ impl Inner {
     }
 
     async fn repair(&self, view: &View, key: &ResourceKey) -> Result<bool> {
-        let Ok(direction) = syncable(view) else {
-            return Ok(false);
-        };
+        let direction = syncable(view)?;
         let copied = self
             .copy_objects(view, std::slice::from_ref(key), direction)
             .await?;

@@ -194,3 +194,54 @@ async fn a_sync_that_is_overtaken_leaves_the_mark() {
     }
     assert!(held > 3, "the change was held up only {held} times");
 }
+
+/// A write of mode 3 brought over what only legacy had while the mode changed. Its copy was refused, as
+/// it must be, and with it the write, which had only to wait for the new mode.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_fetches_follows_a_change_of_mode() {
+    let write = Transaction::put(key("a"), Precondition::Present, "new");
+    let delete = Transaction::delete(key("a"), Precondition::Any, "old");
+    for transaction in [write, delete] {
+        let (legacy, unified) = stores();
+        legacy.create(key("a"), "old".into()).await.unwrap();
+        let (operator, [_, changes]) = slow(&legacy, &unified, Mode::Three).await;
+        let (writer, [_, copies]) = slow(&legacy, &unified, Mode::Three).await;
+        // Before the end of its copy.
+        let copy = Gate::default();
+        copies.after(1, Operation::Commit, Fault::HoldBefore(copy.clone()));
+        let writing = tokio::spawn({
+            let writer = Arc::clone(&writer);
+            async move { writer.commit_one(transaction).await }
+        });
+        copy.reached().await;
+        let change = Gate::default();
+        // After it asked whether unified is there, and began.
+        changes.after(2, Operation::Commit, Fault::HoldBefore(change.clone()));
+        let changing = tokio::spawn({
+            let operator = Arc::clone(&operator);
+            async move { operator.set_mode(&kind(), Mode::Two, Forced::No).await }
+        });
+        change.reached().await;
+        copy.release();
+        change.release();
+        changing.await.unwrap().unwrap();
+        let written = writing.await.unwrap();
+        assert!(written.is_ok_and(|outcome| outcome.revision().is_some()));
+    }
+}
+
+/// The right to sync was renewed by a call whose answer was lost: the sync failed, and its mark stayed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_fails_in_doubt_clears_the_mark() {
+    for fault in [Fault::FailBefore, Fault::FailAfter] {
+        let (legacy, unified) = stores();
+        let (dual, [_, faults]) = slow(&legacy, &unified, Mode::Two).await;
+        assert!(dual.sync(&kind(), &mut |_| {}).await.unwrap().complete);
+        assert!(dual.status(&kind()).await.unwrap().sync.complete);
+        // After it took the right, and asked for the newest revision.
+        faults.after(2, Operation::Commit, fault.clone());
+        dual.sync(&kind(), &mut |_| {}).await.unwrap_err();
+        let status = dual.status(&kind()).await.unwrap();
+        assert!(!status.sync.complete, "{fault:?}: {status:?}");
+    }
+}

@@ -105,16 +105,28 @@ async fn leave_unfinished(legacy: &Backend, unified: &Backend) {
 /// A process that was asked for no object of a kind did not look for what others left of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_of_a_kind_that_nobody_asks_for_is_finished() {
-    let (legacy, unified) = stores();
-    leave_unfinished(&legacy, &unified).await;
-    let _idle = open(
-        &legacy,
-        &unified,
-        options(Mode::Zero, Arc::new(SystemClock)),
-    )
-    .await;
-    until("nothing is in doubt", async || intents(&unified).await == 0).await;
-    assert!(unified.get(&key("a"), None).await.unwrap().is_some());
+    let idle = || options(Mode::Zero, Arc::new(SystemClock));
+    // One process comes later, the other one was there before.
+    for was_there in [false, true] {
+        let (legacy, unified) = stores();
+        let connection = Faulty::new(Arc::clone(&unified));
+        let faults = connection.faults();
+        let connection: Backend = Arc::new(connection);
+        let early = open(&legacy, &connection, idle()).await;
+        if was_there {
+            let looked = async || faults.calls(Operation::List) > 0;
+            until("it looked for kinds", looked).await;
+        } else {
+            drop(early);
+        }
+        leave_unfinished(&legacy, &unified).await;
+        let _late = match was_there {
+            true => None,
+            false => Some(open(&legacy, &unified, idle()).await),
+        };
+        until("nothing is in doubt", async || intents(&unified).await == 0).await;
+        assert!(unified.get(&key("a"), None).await.unwrap().is_some());
+    }
 }
 
 /// A list of all kinds did not wait for what was begun, as lists of one kind do.
