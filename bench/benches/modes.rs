@@ -4,6 +4,9 @@
 //! Rounds go through all of them one after the other, each on new stores, so that what else the
 //! machine does hits all alike; a ratio is one of rates of the same round. The table shows medians.
 //!
+//! `UNISTORE_BENCH_TARGETS` takes some of them beside the two stores, by their names in the table:
+//! `UNISTORE_BENCH_TARGETS="mode 0,mode 5"`.
+//!
 //! Unified is redb. Legacy is SQLite, or what `UNISTORE_BENCH_LEGACY` says: `sqlite`, `postgres` or
 //! `mariadb`, whose servers `cargo xtask servers -- cargo bench -p bench --bench modes` starts.
 #![allow(clippy::unwrap_used, reason = "the stores of the tests are part of it")]
@@ -29,6 +32,7 @@ use stores::{Mysql, Postgres, Sqlite};
 
 const WRITERS: usize = 64;
 const VALUE_BYTES: usize = 1024;
+const TARGETS_VARIABLE: &str = "UNISTORE_BENCH_TARGETS";
 const LEGACY_VARIABLE: &str = "UNISTORE_BENCH_LEGACY";
 const FULL: Size = Size {
     rounds: 5,
@@ -138,6 +142,27 @@ impl Opened {
     }
 }
 
+/// Returns what is to be measured: everything is compared with the two stores.
+fn chosen() -> Vec<Target> {
+    let Ok(names) = std::env::var(TARGETS_VARIABLE) else {
+        return TARGETS.into();
+    };
+    let names: Vec<&str> = names.split(',').map(str::trim).collect();
+    let known = TARGETS.map(Target::name);
+    for name in &names {
+        let is_known = known.iter().any(|known| known == name);
+        assert!(
+            is_known,
+            "{TARGETS_VARIABLE}: {name:?} is none of {known:?}"
+        );
+    }
+    let is_asked_for = |target: &Target| match target {
+        Target::Legacy | Target::Unified => true,
+        Target::Dual(_) => names.contains(&target.name().as_str()),
+    };
+    TARGETS.into_iter().filter(is_asked_for).collect()
+}
+
 fn legacy_name() -> String {
     std::env::var(LEGACY_VARIABLE).unwrap_or_else(|_| "sqlite".into())
 }
@@ -176,33 +201,34 @@ async fn main() -> Result<()> {
         updates: writes,
         value_bytes: VALUE_BYTES,
     };
-    let mut measured: Vec<Vec<Round>> = TARGETS.map(|_| Vec::new()).into();
+    let targets = chosen();
+    let mut measured: Vec<Vec<Round>> = targets.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
-        for turn in 0..TARGETS.len() {
+        for turn in 0..targets.len() {
             // Nobody is always the first.
-            let index = (turn + round) % TARGETS.len();
-            measured[index].push(TARGETS[index].round(load).await?);
+            let index = (turn + round) % targets.len();
+            measured[index].push(targets[index].round(load).await?);
         }
     }
     println!(
         "{rounds} rounds, {WRITERS} writers with {} writes each",
         load.updates
     );
-    print("creates", &measured, |round| &round.creates);
-    print("updates", &measured, |round| &round.updates);
+    print("creates", &targets, &measured, |round| &round.creates);
+    print("updates", &targets, &measured, |round| &round.updates);
     Ok(())
 }
 
-fn print(what: &str, measured: &[Vec<Round>], of: fn(&Round) -> &Measured) {
+fn print(what: &str, targets: &[Target], measured: &[Vec<Round>], of: fn(&Round) -> &Measured) {
     println!(
         "\n{what:8}  {:>8}  {:>8}  {:>8}  {:>24}",
         "per s", "p50 ms", "p99 ms", "of the store alone"
     );
     let rounds = |target: Target| {
-        let index = TARGETS.iter().position(|known| *known == target);
+        let index = targets.iter().position(|known| *known == target);
         &measured[index.expect("a target")]
     };
-    for target in TARGETS {
+    for &target in targets {
         let ratios: Vec<f64> = (0..rounds(target).len())
             .map(|round| {
                 let rate = |target: Target| of(&rounds(target)[round]).rate();

@@ -36,14 +36,35 @@ pub fn median(numbers: &mut [f64]) -> f64 {
     numbers.get(numbers.len() / 2).copied().unwrap_or_default()
 }
 
-/// Returns the median of ratios with the least and the greatest.
+/// Returns the median of ratios with the bounds between which it is with 95 % confidence, by the sign
+/// test; with the least and the greatest of fewer than six, which do not tell that.
 #[must_use]
 pub fn spread(mut ratios: Vec<f64>) -> String {
     let middle = median(&mut ratios);
-    match (ratios.first(), ratios.last()) {
-        (Some(least), Some(greatest)) => format!("{middle:.2} ({least:.2} to {greatest:.2})"),
-        _ => "-".into(),
+    let outside = outside(ratios.len());
+    let bounds = (ratios.get(outside), ratios.iter().rev().nth(outside));
+    match bounds {
+        (Some(low), Some(high)) => format!("{middle:.2} ({low:.2} to {high:.2})"),
+        (None, _) | (_, None) => "-".into(),
     }
+}
+
+/// Returns how many of `count` sorted numbers are below the bound of a median's 95 % interval.
+fn outside(count: usize) -> usize {
+    const TAIL: f64 = 0.025;
+    let counts = u32::try_from(count).map_or(f64::MAX, f64::from);
+    // The chance that so many of all are below the median.
+    let mut chance = (-counts).exp2();
+    let mut tail = chance;
+    let mut below = 0.0;
+    let mut outside = 0_usize;
+    while tail <= TAIL && outside < count {
+        chance *= (counts - below) / (below + 1.0);
+        tail += chance;
+        below += 1.0;
+        outside += 1;
+    }
+    outside.saturating_sub(1)
 }
 
 fn number_from_env(name: &str, default: usize) -> usize {
@@ -64,5 +85,14 @@ mod tests {
         assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
         assert_eq!(spread(vec![0.5, 2.0, 1.0]), "1.00 (0.50 to 2.00)");
         assert_eq!(spread(Vec::new()), "-");
+    }
+
+    #[test]
+    fn the_bounds_are_those_of_the_sign_test() {
+        // From the published tables: the ranks of the lower bound, counted from one.
+        for (count, rank) in [(6, 1), (8, 1), (9, 2), (12, 3), (20, 6), (50, 18)] {
+            assert_eq!(outside(count) + 1, rank, "{count} numbers");
+        }
+        assert_eq!(outside(5), 0);
     }
 }
