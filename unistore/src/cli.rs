@@ -2,9 +2,12 @@
 
 mod migrate;
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use unistore::{StoreUrl, registry};
 
@@ -104,6 +107,7 @@ pub(crate) struct StoresArguments {
         value_name = "URL",
         env = "UNISTORE_STORAGE_STORE",
         hide_env_values = true,
+        value_parser = StoreUrlParser,
         global = true
     )]
     pub(crate) store: Option<StoreUrl>,
@@ -114,6 +118,7 @@ pub(crate) struct StoresArguments {
         value_name = "URL",
         env = "UNISTORE_STORAGE_LEGACY",
         hide_env_values = true,
+        value_parser = StoreUrlParser,
         global = true
     )]
     pub(crate) legacy: Option<StoreUrl>,
@@ -224,7 +229,8 @@ pub(crate) struct CheckArguments {
         long,
         value_name = "URL",
         env = "UNISTORE_STORAGE_STORE",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = StoreUrlParser
     )]
     pub(crate) store: StoreUrl,
 }
@@ -232,21 +238,48 @@ pub(crate) struct CheckArguments {
 #[derive(Debug, Args)]
 pub(crate) struct CopyArguments {
     /// The store to copy, as ENGINE:WHERE
-    #[arg(value_name = "FROM")]
+    #[arg(value_name = "FROM", value_parser = StoreUrlParser)]
     pub(crate) from: StoreUrl,
     /// The empty store to copy into, or one with a part of an earlier copy
-    #[arg(value_name = "TO")]
+    #[arg(value_name = "TO", value_parser = StoreUrlParser)]
     pub(crate) to: StoreUrl,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArguments {
     /// The first store, as ENGINE:WHERE
-    #[arg(value_name = "A")]
+    #[arg(value_name = "A", value_parser = StoreUrlParser)]
     pub(crate) first: StoreUrl,
     /// The second store
-    #[arg(value_name = "B")]
+    #[arg(value_name = "B", value_parser = StoreUrlParser)]
     pub(crate) second: StoreUrl,
+}
+
+/// Reads the address of a store. What is wrong is said without the text itself, which clap would
+/// repeat: it may hold a password.
+#[derive(Clone, Copy, Debug)]
+struct StoreUrlParser;
+
+impl TypedValueParser for StoreUrlParser {
+    type Value = StoreUrl;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<StoreUrl, clap::Error> {
+        let parsed = match value.to_str() {
+            Some(text) => text
+                .parse()
+                .map_err(|error: storage_core::Error| error.to_string()),
+            None => Err("the address of a store is not UTF-8".to_owned()),
+        };
+        parsed.map_err(|why| {
+            let name = argument.map_or_else(String::new, |argument| format!("{argument}: "));
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{name}{why}\n")).with_cmd(command)
+        })
+    }
 }
 
 fn engines_help() -> String {
@@ -269,6 +302,28 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    /// An address that was mistyped was printed whole.
+    #[test]
+    fn a_password_is_not_repeated() {
+        let address = "Postgres://me:secret@localhost/db";
+        for arguments in [
+            ["unistore", "serve", "--store", address].as_slice(),
+            &["unistore", "serve", "--legacy", address],
+            &["unistore", "migrate", "status", "--legacy", address],
+            &["unistore", "check", "--store", address],
+            &["unistore", "copy", address, "memory:"],
+            &["unistore", "copy", "memory:", address],
+            &["unistore", "diff", address, "memory:"],
+            &["unistore", "diff", "memory:", address],
+        ] {
+            let error = Arguments::try_parse_from(arguments)
+                .unwrap_err()
+                .to_string();
+            assert!(!error.contains("secret"), "{arguments:?}: {error}");
+            assert!(error.contains("in lower case"), "{arguments:?}: {error}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Read by hand, because an error must name its line and the libraries do not keep it.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
@@ -191,6 +192,14 @@ fn sections() -> Vec<String> {
         unified_storage::SECTION_PREFIX
     ));
     sections
+}
+
+/// Returns the environment, but for what is not UTF-8 and so no setting.
+pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text)
 }
 
 /// Fails on a variable that looks like a setting and is none.

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    config_file::check_environment(std::env::vars().map(|(name, _)| name))?;
+    config_file::check_environment(config_file::variables().map(|(name, _)| name))?;
     let file = match &arguments.command {
         Command::Serve(serve) => ConfigFile::read(serve.config.as_deref())?,
         Command::Migrate(migrate) => ConfigFile::read(migrate.reach.config.as_deref())?,

@@ -1,7 +1,7 @@
 //! Opening what the settings name.
 
 use anyhow::{Context, Result, bail};
-use dualwriter::{Options, Side};
+use dualwriter::Options;
 use unistore::{Layers, StoreUrl, registry};
 
 use crate::settings::Legacy;
@@ -22,8 +22,7 @@ pub(crate) async fn open(store: &StoreUrl, legacy: Option<&Legacy>) -> Result<La
     let left = registry::open(&legacy.store)
         .await
         .context("the legacy store")?;
-    sides::claim(&left, Side::Legacy, &legacy.store).await?;
-    sides::claim(&unified, Side::Unified, store).await?;
+    sides::claim((&left, &legacy.store), (&unified, store)).await?;
     let options = Options::new(legacy.config.clone());
     Ok(Layers::dual(left, unified, options).await?)
 }

@@ -123,7 +123,11 @@ fn find(url: &StoreUrl) -> Result<&'static Engine> {
     })
 }
 
-fn must_exist(url: &StoreUrl) -> Result<()> {
+/// Fails if an embedded store does not exist.
+///
+/// # Errors
+/// `NotFound`, or `Unsupported` if the binary does not have the engine.
+pub fn must_exist(url: &StoreUrl) -> Result<()> {
     if find(url)?.embedded && !Path::new(url.rest()).exists() {
         let context = format!("there is no store at {:?}", url.rest());
         return Err(Error::new(ErrorKind::NotFound, "open store", context));

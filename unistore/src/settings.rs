@@ -11,7 +11,7 @@ use storage_core::Retention;
 use unistore::{StoreUrl, registry};
 
 use crate::cli::{LogArguments, LogFormat, ServeArguments, UnifiedStorageArguments};
-use crate::config_file::ConfigFile;
+use crate::config_file::{self, ConfigFile};
 use crate::unified_storage;
 
 /// Where the server listens unless told otherwise: reachable from this machine only.
@@ -76,7 +76,7 @@ impl Legacy {
             Some(given) => Some(given),
             None => unified_storage::legacy_by_short_name()?,
         };
-        let config = unified_storage::config(sync, file, std::env::vars())?;
+        let config = unified_storage::config(sync, file, config_file::variables())?;
         match file.or(given, "storage", "legacy")? {
             Some(store) => Ok(Some(Self { store, config })),
             None if config == DualWriterConfig::default() => Ok(None),

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use dualwriter::Mode;
 
-use super::StoresArguments;
+use super::{StoresArguments, UnifiedStorageArguments};
 use crate::unified_storage::KindName;
 
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ pub(crate) struct VerifyArguments {
 pub(crate) struct ReachArguments {
     #[command(flatten)]
     pub(crate) stores: StoresArguments,
-    /// The data directory of a server to ask, on this machine [default: unistore-data]
+    /// The data directory of a server to ask, on this machine [default: UNISTORE_SERVER_DATA_DIR, else unistore-data]
     #[arg(long, value_name = "FOLDER", global = true)]
     pub(crate) data_dir: Option<PathBuf>,
     /// A file of settings in INI form, as of `unistore serve`
@@ -96,6 +96,8 @@ pub(crate) struct ReachArguments {
         global = true
     )]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) unified_storage: UnifiedStorageArguments,
 }
 
 /// How an answer is written.

@@ -172,7 +172,10 @@ fn synced(status: &MigrationStatus) -> String {
     let at = status.synced_at.as_deref().unwrap_or("never");
     match (status.synced, &status.dirty, status.compared) {
         (true, _, _) => format!("yes, at {at}"),
-        (false, _, Some(compared)) => format!("no, {compared} objects compared so far"),
+        (false, None, Some(compared)) => format!("no, {compared} objects compared so far"),
+        (false, Some(why), Some(compared)) => {
+            format!("no, {compared} objects compared so far; before that: {why}")
+        }
         (false, Some(why), None) => format!("no, last {at}: {why}"),
         (false, None, None) => format!("no, last {at}"),
     }

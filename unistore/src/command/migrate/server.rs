@@ -6,6 +6,7 @@ use apiserver::Response;
 use async_trait::async_trait;
 use dualwriter::{Forced, Kind, Mode, Repair, Transition};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::bar::Bar;
 use super::reach::{OnDifference, Reach};
@@ -18,6 +19,12 @@ use crate::settings::DATA_DIR;
 
 /// How often a server is asked how far it is.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a change that has begun is waited for.
+const CHANGE_BOUND: Duration = Duration::from_secs(60);
+
+/// The code of an answer to an order that could not be carried out now.
+const UNAVAILABLE: u16 = 503;
 
 /// The code of an answer to an order that the state of things does not allow.
 const CONFLICT: u16 = 409;
@@ -81,7 +88,12 @@ impl Reach for Server {
                 }));
             }
         }
+        if response.code == UNAVAILABLE {
+            let why = reason(&response);
+            bail!("{kind} did not change, or not yet: {why}; see `unistore migrate status`");
+        }
         read(&response)?;
+        self.await_mode(kind, to).await?;
         let from = Mode::from_number(before.mode)?;
         Ok(Ok(Transition { from, to }))
     }
@@ -125,9 +137,28 @@ impl Server {
             };
             bar.show(work.compared, work.total);
             match work.state {
-                WorkState::Running => tokio::time::sleep(POLL_INTERVAL).await,
+                WorkState::Running => sleep(POLL_INTERVAL).await,
                 WorkState::Complete | WorkState::Incomplete => return Ok(work),
                 WorkState::Failed => bail!("{}", work.message),
+            }
+        }
+    }
+
+    /// Waits until a mode is in force. An order of the mode that a change leads to already is
+    /// answered at once.
+    async fn await_mode(&self, kind: &Kind, to: Mode) -> Result<()> {
+        let deadline = Instant::now() + CHANGE_BOUND;
+        loop {
+            let now = self.status(kind).await?.status;
+            match now.changing_to {
+                None if now.mode == to.number() => return Ok(()),
+                None => bail!("{kind} is in mode {}: another order was faster", now.mode),
+                Some(_) if Instant::now() < deadline => sleep(POLL_INTERVAL).await,
+                Some(to) => bail!(
+                    "{kind} has begun to change from mode {} to mode {to}, and is not through; see \
+                     `unistore migrate status`",
+                    now.mode
+                ),
             }
         }
     }
@@ -154,11 +185,15 @@ fn read(response: &Response) -> Result<MigrationObject> {
         200 | 201 => Ok(MigrationObject::read(&response.body)?),
         404 => bail!("the server has one store only: start it with --legacy"),
         code => {
-            let status: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-            let message = status["message"].as_str().unwrap_or("no reason was given");
-            bail!("the server refuses ({code}): {message}")
+            bail!("the server refuses ({code}): {}", reason(response))
         }
     }
+}
+
+fn reason(response: &Response) -> String {
+    let status: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let message = status["message"].as_str();
+    message.unwrap_or("no reason was given").to_owned()
 }
 
 fn shown(kind: &Kind, object: &MigrationObject) -> Result<MigrationStatus> {

@@ -4,7 +4,7 @@ use dualwriter::{
     DataSync, Difference, DualWriter, Forced, Kind, Mode, Progress, Repair, Transition,
     TransitionError,
 };
-use unistore::{Layers, StoreUrl};
+use unistore::{Layers, StoreUrl, registry};
 
 use super::bar::Bar;
 use super::reach::{OnDifference, Reach};
@@ -19,6 +19,8 @@ pub(super) struct Stores {
 
 impl Stores {
     pub(super) async fn open(store: &StoreUrl, mut legacy: Legacy) -> Result<Self> {
+        // What is to be left is there; a mistyped name makes no store.
+        registry::must_exist(&legacy.store)?;
         // What it is asked for is all that this process does.
         legacy.config.data_sync = DataSync::Disabled;
         let layers = open(store, Some(&legacy)).await.context(
