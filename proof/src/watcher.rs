@@ -228,6 +228,10 @@ impl World {
                 None => return Err("a watch of an open store ends".into()),
             }
         }
+        // The last transaction may have written several objects.
+        while let Ok(Some(Ok(event @ WatchEvent::Change(_)))) = timeout(LOOK, events.next()).await {
+            seen.take(event)?;
+        }
         Ok(Left::ToResume)
     }
 

@@ -354,7 +354,7 @@ fn the_commands_work_on_stores_that_no_server_has() {
     // A legacy store that is not there is a mistyped one, and is not made.
     assert_eq!(migrate(&["status"]).0, 2);
     let path = legacy.url.split_once(':').unwrap().1;
-    assert!(!std::path::Path::new(path).exists());
+    assert!(!Path::new(path).exists());
     Server::start(&legacy.url, &legacy.data()).stop();
     let (code, all) = migrate(&["status"]);
     assert_eq!((code, all.as_array().unwrap().len()), (0, 3));
