@@ -18,6 +18,8 @@ use crate::{DataSync, Kind, Mode, Side, observe};
 
 /// How often a process renews what it knows before it cannot rely on it any longer.
 const TICKS_PER_LEASE: u32 = 4;
+/// In one of so many of these rounds it looks for kinds that nobody asks it for.
+const LOOK_UP_ROUNDS: u64 = 16;
 /// Objects that the queue's worker takes at a time.
 const QUEUE_BATCH: usize = 64;
 /// How long the worker leaves unified alone after an error.
@@ -56,7 +58,7 @@ async fn keep(inner: Arc<Inner>) {
     let mut changing = BTreeMap::new();
     for number in 0_u64.. {
         tick.tick().await;
-        if number % u64::from(TICKS_PER_LEASE) == 0 {
+        if number % LOOK_UP_ROUNDS == 0 {
             inner.look_up_kinds().await;
         }
         inner.refresh_views(&mut changing).await;
