@@ -39,7 +39,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
     small_table: " WITHOUT ROWID",
     hot_table: "",
     upsert: Upsert::OnConflict,
-    key_set: KeySet::List(&[1, 8, 16, 32, 48, 64, 96, 128, 192, 256]),
+    key_set: KeySet::List(&[1, 8, 16, 32, 48, 64, 72, 96, 128, 192, 256]),
     // The engine is in the process: a statement per row costs no more than one for many.
     insert_rows_max: 1,
     for_update: "",

@@ -160,9 +160,10 @@ impl DualWriter {
     /// is older than a promotion, does not roll back a kind.
     ///
     /// # Errors
-    /// As the stores say.
+    /// As the stores say, for the first kind that failed: the others were tried as well.
     pub async fn apply_config(&self) -> Result<Vec<(Kind, Refusal)>> {
         let mut refused = Vec::new();
+        let mut failed = Ok(());
         for (kind, mode) in &self.inner.options.config.modes {
             match self.raise_mode(kind, *mode).await {
                 Ok(()) => {}
@@ -170,10 +171,10 @@ impl DualWriter {
                     tracing::warn!(%kind, %refusal, "the configured mode is not in force");
                     refused.push((kind.clone(), refusal));
                 }
-                Err(TransitionError::Storage(error)) => return Err(error),
+                Err(TransitionError::Storage(error)) => failed = failed.and(Err(error)),
             }
         }
-        Ok(refused)
+        failed.map(|()| refused)
     }
 
     async fn raise_mode(&self, kind: &Kind, configured: Mode) -> Result<(), TransitionError> {

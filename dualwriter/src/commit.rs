@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use storage_core::limits::COMMIT_BYTES_MAX;
 use storage_core::{
-    Error, ErrorKind, Op, Outcome, Precondition, ResourceKey, Result, Revision, StorageBackend,
-    StorageBackendExt, Transaction, Write,
+    Error, ErrorKind, Op, Outcome, Precondition, ResourceKey, Result, Revision, StorageBackendExt,
+    Transaction, Write,
 };
 use tokio::time::Instant;
 
 use crate::inner::Inner;
 use crate::journal::{Entry, Step, Steps, intent_bytes};
 use crate::mode::Writes;
+use crate::observe::{Operation, Status};
 use crate::view::View;
-use crate::{Kind, Mode, Side, observe};
+use crate::{Kind, Mode, Side};
 
 /// Which way a transaction goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +49,9 @@ impl Inner {
         let Some(first) = transaction.writes.first() else {
             return Ok(None);
         };
-        let alike = |w: &Write| {
-            w.key.group() == first.key.group() && w.key.resource() == first.key.resource()
-        };
-        let Some(view) = self.steady(&Kind::of(&first.key)) else {
+        let group_resource = first.key.group_resource();
+        let alike = |w: &Write| w.key.group_resource() == group_resource;
+        let Some(view) = self.steady_of(group_resource) else {
             return Ok(None);
         };
         let side = match view.mode.policy().writes {
@@ -74,7 +74,7 @@ impl Inner {
             self.forget(&view.kind);
             return Ok(None);
         }
-        observe::request(&view.kind, view.mode, "commit", status(answer.as_ref()));
+        view.count(Operation::Commit, status(answer.as_ref()));
         answer.map(Some)
     }
 
@@ -417,7 +417,7 @@ impl Inner {
                 Step::Again(_) => continue,
                 Step::Failed(error) => Err(error),
             };
-            observe::request(&view.kind, view.mode, "commit", status(answer));
+            view.count(Operation::Commit, status(answer));
         }
     }
 }
@@ -446,12 +446,12 @@ fn guarded(transaction: &Transaction, guards: impl IntoIterator<Item = Write>) -
 }
 
 /// Names an answer in the metrics.
-fn status(answer: Result<&Outcome, &Error>) -> &'static str {
+fn status(answer: Result<&Outcome, &Error>) -> Status {
     match answer {
-        Ok(Outcome::Committed { .. }) => "ok",
-        Ok(Outcome::Conflict(_)) => "conflict",
-        Err(error) if error.is_indeterminate() => "indeterminate",
-        Err(_) => "error",
+        Ok(Outcome::Committed { .. }) => Status::Ok,
+        Ok(Outcome::Conflict(_)) => Status::Conflict,
+        Err(error) if error.is_indeterminate() => Status::Indeterminate,
+        Err(_) => Status::Error,
     }
 }
 

@@ -1,9 +1,7 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use storage_core::{
-    Conflict, Op, Precondition, ResourceKey, Result, Revision, StorageBackend, Stored, Write,
-};
+use storage_core::{Conflict, Op, Precondition, ResourceKey, Result, Revision, Stored, Write};
 
 use crate::Side;
 use crate::bugs::{Bug, planted};

@@ -36,10 +36,10 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn store(&self, side: Side) -> &Arc<dyn StorageBackend> {
+    pub(crate) fn store(&self, side: Side) -> &dyn StorageBackend {
         match side {
-            Side::Legacy => &self.legacy,
-            Side::Unified => &self.unified,
+            Side::Legacy => &*self.legacy,
+            Side::Unified => &*self.unified,
         }
     }
 

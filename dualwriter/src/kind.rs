@@ -1,14 +1,18 @@
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use storage_core::{Error, ResourceKey, Result, Scope};
 
 /// A resource of a group: what has a mode.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
-    group: Arc<str>,
-    resource: Arc<str>,
+    /// Group and resource, as [`ResourceKey::group_resource`] has them.
+    text: Arc<str>,
+    /// Where the group ends in it.
+    end: usize,
 }
 
 /// Longest readable part of a control record's key; longer ones are hashed.
@@ -17,38 +21,39 @@ const ID_BYTES_MAX: usize = 253;
 impl Kind {
     /// Names a kind.
     #[must_use]
-    pub fn new(group: impl Into<Arc<str>>, resource: impl Into<Arc<str>>) -> Self {
+    pub fn new(group: impl AsRef<str>, resource: impl AsRef<str>) -> Self {
+        let (group, resource) = (group.as_ref(), resource.as_ref());
         Self {
-            group: group.into(),
-            resource: resource.into(),
+            text: format!("{group}\t{resource}").into(),
+            end: group.len(),
         }
     }
 
     /// Returns the kind of an object.
     #[must_use]
     pub fn of(key: &ResourceKey) -> Self {
-        Self::new(key.group(), key.resource())
+        Self {
+            text: key.group_resource().into(),
+            end: key.group().len(),
+        }
     }
 
     /// Returns the group; empty for the core group.
     #[must_use]
     pub fn group(&self) -> &str {
-        &self.group
+        &self.text[..self.end]
     }
 
     /// Returns the resource.
     #[must_use]
     pub fn resource(&self) -> &str {
-        &self.resource
+        &self.text[self.end + 1..]
     }
 
     /// Returns the scope of all objects of this kind.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        Scope::Resource {
-            group: Arc::clone(&self.group),
-            resource: Arc::clone(&self.resource),
-        }
+        Scope::resource(self.group(), self.resource())
     }
 
     /// Returns the kind that all keys of the scope belong to, if it is one.
@@ -58,14 +63,14 @@ impl Kind {
             Scope::Resource { group, resource }
             | Scope::Namespace {
                 group, resource, ..
-            } => Some(Self::new(Arc::clone(group), Arc::clone(resource))),
+            } => Some(Self::new(group, resource)),
             Scope::Object(key) => Some(Self::of(key)),
         }
     }
 
     /// Returns the part of control records' keys that stands for this kind.
     pub(crate) fn id(&self) -> String {
-        join(&self.resource, &self.group)
+        join(self.resource(), self.group())
     }
 
     /// Returns the part of control records' keys that stands for the kind of an object.
@@ -74,12 +79,25 @@ impl Kind {
     }
 }
 
+// As of the text alone, by which a map of kinds is asked with an object's key.
+impl Hash for Kind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl Borrow<str> for Kind {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() {
-            return f.write_str(&self.resource);
+        if self.group().is_empty() {
+            return f.write_str(self.resource());
         }
-        write!(f, "{}.{}", self.resource, self.group)
+        write!(f, "{}.{}", self.resource(), self.group())
     }
 }
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use storage_core::{
-    Cursor, ErrorKind, ListQuery, Order, Page, ResourceKey, Result, Revision, Source,
-    StorageBackend, Stored,
+    Cursor, ErrorKind, ListQuery, Order, Page, ResourceKey, Result, Revision, Source, Stored,
 };
 
 use crate::inner::Inner;

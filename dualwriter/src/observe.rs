@@ -1,9 +1,10 @@
 //! The numbers that are counted. The names of the first four are the source document's.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
 use crate::{Kind, Mode, Side};
@@ -64,10 +65,49 @@ pub fn describe() {
     describe_counter!(SYNC_REPAIRS, "Objects that a sync copied or deleted.");
 }
 
-pub(crate) fn request(kind: &Kind, mode: Mode, operation: &'static str, status: &'static str) {
-    counter!(REQUESTS, "resource" => kind.to_string(), "mode" => mode.to_string(),
-        "operation" => operation, "status" => status)
-    .increment(1);
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operation {
+    Commit,
+    Get,
+    List,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Status {
+    Ok,
+    Conflict,
+    Indeterminate,
+    Error,
+}
+
+/// The requests of a kind in one mode. Each counter is looked up once: naming one costs more than
+/// the rest of what a write to one store needs here.
+#[derive(Debug, Default)]
+pub(crate) struct Requests([[OnceLock<Counter>; 4]; 3]);
+
+impl Requests {
+    pub(crate) fn count(&self, kind: &Kind, mode: Mode, operation: Operation, status: Status) {
+        let named = || {
+            let operation = match operation {
+                Operation::Commit => "commit",
+                Operation::Get => "get",
+                Operation::List => "list",
+            };
+            let status = match status {
+                Status::Ok => "ok",
+                Status::Conflict => "conflict",
+                Status::Indeterminate => "indeterminate",
+                Status::Error => "error",
+            };
+            counter!(REQUESTS, "resource" => kind.to_string(), "mode" => mode.to_string(),
+                "operation" => operation, "status" => status)
+        };
+        self.0[operation as usize][status as usize]
+            .get_or_init(named)
+            .increment(1);
+    }
 }
 
 pub(crate) fn sync_finished(kind: &Kind, took: Duration, complete: bool) {

@@ -2,7 +2,6 @@
 //! the other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use storage_core::{
     Changes, ChangesQuery, Compacted, ListQuery, Page, ResourceKey, ResourceStats, Result,
@@ -339,7 +338,7 @@ impl Inner {
         let mut all = Vec::new();
         for side in [Side::Legacy, Side::Unified] {
             let stats = self.store(side).stats(scope).await?;
-            let of = |s: &ResourceStats| Kind::new(Arc::clone(&s.group), Arc::clone(&s.resource));
+            let of = |s: &ResourceStats| Kind::new(&s.group, &s.resource);
             all.extend(stats.into_iter().filter(|s| sides.of(&of(s)) == side));
         }
         all.sort();

@@ -14,6 +14,7 @@ use crate::dual::of_a_read;
 use crate::inner::Inner;
 use crate::journal::Entry;
 use crate::mode::Reads;
+use crate::observe::{Operation, Status};
 use crate::range::is_newest;
 use crate::record::Coverage;
 use crate::view::View;
@@ -38,8 +39,7 @@ impl Inner {
                 None => self.get_newest(&view, key, deadline).await,
             };
             if self.held(&view).await? {
-                let status = if answer.is_ok() { "ok" } else { "error" };
-                observe::request(&kind, view.mode, "get", status);
+                view.count(Operation::Get, read_status(&answer));
                 return answer;
             }
         }
@@ -200,8 +200,7 @@ impl Inner {
             let view = self.readable(kind, deadline).await?;
             let answer = self.list_view(&view, query, deadline).await;
             if self.held(&view).await? {
-                let status = if answer.is_ok() { "ok" } else { "error" };
-                observe::request(kind, view.mode, "list", status);
+                view.count(Operation::List, read_status(&answer));
                 return answer;
             }
         }
@@ -286,3 +285,11 @@ pub(crate) fn unchanged(seen: Option<&Stored>) -> Precondition {
 
 /// Returns views as a set that a read relies on.
 pub(crate) type Views = Vec<Arc<View>>;
+
+/// Names the answer of a read in the metrics.
+const fn read_status<T>(answer: &Result<T>) -> Status {
+    match answer {
+        Ok(_) => Status::Ok,
+        Err(_) => Status::Error,
+    }
+}

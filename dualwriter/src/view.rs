@@ -1,13 +1,15 @@
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use storage_core::{
-    Conflict, Error, ErrorKind, Precondition, ResourceKey, Result, Revision, StorageBackend,
-    StorageBackendExt, Transaction, Write,
+    Conflict, Error, ErrorKind, Precondition, ResourceKey, Result, Revision, StorageBackendExt,
+    Transaction, Write,
 };
 use tokio::time::{Instant, sleep};
 
 use crate::bugs::{Bug, planted};
 use crate::inner::Inner;
+use crate::observe::{Operation, Requests, Status};
 use crate::record::{InstanceRecord, ModeRecord, ReadsMeanwhile, from_json, to_json};
 use crate::{Kind, Mode, Side};
 
@@ -31,6 +33,8 @@ pub(crate) struct View {
     /// The key of the control record.
     pub(crate) key: ResourceKey,
     pub(crate) valid_until: Instant,
+    /// How often it was asked what.
+    pub(crate) requests: Arc<Requests>,
 }
 
 impl View {
@@ -57,6 +61,12 @@ impl View {
     pub(crate) fn allows_finishing(&self, epoch: u64) -> bool {
         let own = self.record.epoch;
         own == epoch || (self.is_changing() && own == epoch + 1)
+    }
+
+    /// Counts a request that it answered.
+    pub(crate) fn count(&self, operation: Operation, status: Status) {
+        self.requests
+            .count(&self.kind, self.mode, operation, status);
     }
 
     /// Returns the check that a store refuses once the epoch has passed.
@@ -107,7 +117,12 @@ impl Inner {
 
     /// Returns what may be relied on without looking it up.
     pub(crate) fn steady(&self, kind: &Kind) -> Option<Arc<View>> {
-        let view = self.cached(kind)?;
+        self.steady_of(kind.borrow())
+    }
+
+    /// The same, for the kind of an object's key.
+    pub(crate) fn steady_of(&self, group_resource: &str) -> Option<Arc<View>> {
+        let view = self.views.read().get(group_resource).cloned()?;
         (!view.is_changing() && Instant::now() < view.valid_until).then_some(view)
     }
 
@@ -217,6 +232,7 @@ impl Inner {
             unified: guards[1],
             key: self.keys.mode(kind),
             valid_until: started + self.options.lease,
+            requests: Arc::default(),
         }))
     }
 

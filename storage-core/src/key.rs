@@ -8,18 +8,22 @@ use crate::{Error, Result};
 /// revision for preconditions; they have no history, no trash, no change records and no counts.
 pub const INTERNAL_GROUP: &str = "unistore.internal";
 
+/// Stands between the parts of a key's text. It sorts below all that parts can hold.
+const SEPARATOR: char = '\t';
+
 /// The name of an object: group, resource, namespace and name.
 ///
 /// Checked at construction, so that a key that exists is well formed. The group may be empty (the
 /// core group) and so may the namespace (cluster-scoped objects); resource and name may not. Parts
 /// are UTF-8 without control characters and without `/`. Keys are ordered part by part, byte by
 /// byte; so are they in every store, whatever its collation.
+///
+/// A clone shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceKey {
-    group: Arc<str>,
-    resource: Arc<str>,
-    namespace: Arc<str>,
-    name: Arc<str>,
+    text: Arc<str>,
+    /// Where the first three parts end in the text.
+    ends: [u16; 3],
 }
 
 impl ResourceKey {
@@ -29,32 +33,23 @@ impl ResourceKey {
     /// `Invalid` if a part is too long, empty where it may not be, or holds a control character
     /// or `/`.
     pub fn new(
-        group: impl Into<Arc<str>>,
-        resource: impl Into<Arc<str>>,
-        namespace: impl Into<Arc<str>>,
-        name: impl Into<Arc<str>>,
+        group: impl AsRef<str>,
+        resource: impl AsRef<str>,
+        namespace: impl AsRef<str>,
+        name: impl AsRef<str>,
     ) -> Result<Self> {
-        let key = Self {
-            group: group.into(),
-            resource: resource.into(),
-            namespace: namespace.into(),
-            name: name.into(),
-        };
-        check_part("group", &key.group, GROUP_BYTES_MAX, Empty::Allowed)?;
-        check_part(
-            "resource",
-            &key.resource,
-            RESOURCE_BYTES_MAX,
-            Empty::Refused,
-        )?;
-        check_part(
-            "namespace",
-            &key.namespace,
-            NAMESPACE_BYTES_MAX,
-            Empty::Allowed,
-        )?;
-        check_part("name", &key.name, NAME_BYTES_MAX, Empty::Refused)?;
-        Ok(key)
+        let parts = [
+            group.as_ref(),
+            resource.as_ref(),
+            namespace.as_ref(),
+            name.as_ref(),
+        ];
+        let [group, resource, namespace, name] = parts;
+        check_part("group", group, GROUP_BYTES_MAX, Empty::Allowed)?;
+        check_part("resource", resource, RESOURCE_BYTES_MAX, Empty::Refused)?;
+        check_part("namespace", namespace, NAMESPACE_BYTES_MAX, Empty::Allowed)?;
+        check_part("name", name, NAME_BYTES_MAX, Empty::Refused)?;
+        Ok(Self::of_parts(parts))
     }
 
     /// Creates the key of a control record.
@@ -62,52 +57,80 @@ impl ResourceKey {
     /// # Errors
     /// As [`ResourceKey::new`].
     pub fn internal(
-        resource: impl Into<Arc<str>>,
-        namespace: impl Into<Arc<str>>,
-        name: impl Into<Arc<str>>,
+        resource: impl AsRef<str>,
+        namespace: impl AsRef<str>,
+        name: impl AsRef<str>,
     ) -> Result<Self> {
         Self::new(INTERNAL_GROUP, resource, namespace, name)
     }
 
     /// Returns the smallest key, well formed or not, that starts with these parts: a range bound.
     pub(crate) fn lower_bound(parts: &[&str]) -> Self {
-        let part = |index: usize| Arc::from(parts.get(index).copied().unwrap_or_default());
-        Self {
-            group: part(0),
-            resource: part(1),
-            namespace: part(2),
-            name: part(3),
+        let part = |index: usize| parts.get(index).copied().unwrap_or_default();
+        Self::of_parts([part(0), part(1), part(2), part(3)])
+    }
+
+    fn of_parts(parts: [&str; 4]) -> Self {
+        let mut text = String::with_capacity(parts.map(str::len).iter().sum::<usize>() + 3);
+        let mut ends = [0; 3];
+        for (index, part) in parts.into_iter().enumerate() {
+            if index > 0 {
+                // Four parts of at most 253 bytes.
+                ends[index - 1] = u16::try_from(text.len()).unwrap_or(u16::MAX);
+                text.push(SEPARATOR);
+            }
+            text.push_str(part);
         }
+        Self {
+            text: text.into(),
+            ends,
+        }
+    }
+
+    /// Returns the parts with a tab between each two: as text, it sorts as keys do.
+    #[must_use]
+    pub fn as_text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the group and the resource with a tab between them.
+    #[must_use]
+    pub fn group_resource(&self) -> &str {
+        &self.text[..self.end(1)]
     }
 
     /// Returns the API group; empty for the core group.
     #[must_use]
     pub fn group(&self) -> &str {
-        &self.group
+        &self.text[..self.end(0)]
     }
 
     /// Returns the resource, the plural word of the URL.
     #[must_use]
     pub fn resource(&self) -> &str {
-        &self.resource
+        &self.text[self.end(0) + 1..self.end(1)]
     }
 
     /// Returns the namespace; empty for cluster-scoped objects.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        &self.text[self.end(1) + 1..self.end(2)]
     }
 
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.text[self.end(2) + 1..]
+    }
+
+    fn end(&self, part: usize) -> usize {
+        usize::from(self.ends[part])
     }
 
     /// Tells whether this is the key of a control record.
     #[must_use]
     pub fn is_internal(&self) -> bool {
-        &*self.group == INTERNAL_GROUP
+        self.group() == INTERNAL_GROUP
     }
 }
 
@@ -116,7 +139,10 @@ impl fmt::Display for ResourceKey {
         write!(
             f,
             "{}/{}/{}/{}",
-            self.group, self.resource, self.namespace, self.name
+            self.group(),
+            self.resource(),
+            self.namespace(),
+            self.name()
         )
     }
 }
@@ -181,5 +207,23 @@ mod tests {
         let key = |ns: &str, name: &str| ResourceKey::new("g", "r", ns, name).unwrap();
         assert!(key("a", "z") < key("a-b", "a"));
         assert!(key("a", "Z") < key("a", "a"));
+        assert!(key("", "z") < key(" ", "a"));
+    }
+
+    #[test]
+    fn parts_come_back() {
+        let long = "x".repeat(NAME_BYTES_MAX);
+        for parts in [
+            ["", "r", "", "n"],
+            ["g", "r", "ü 😀", "n"],
+            [&*long, &*long, &*long, &*long],
+        ] {
+            let [group, resource, namespace, name] = parts;
+            let key = ResourceKey::new(group, resource, namespace, name).unwrap();
+            let got = [key.group(), key.resource(), key.namespace(), key.name()];
+            assert_eq!(got, parts);
+            assert_eq!(key.group_resource(), format!("{group}\t{resource}"));
+            assert_eq!(key.as_text(), parts.join("\t"));
+        }
     }
 }

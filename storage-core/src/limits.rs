@@ -58,7 +58,8 @@ pub const GROUP_COMMIT_QUEUE_TRANSACTIONS_MAX: usize = 4 * TRANSACTIONS_PER_COMM
 pub const GROUP_COMMIT_QUEUE_BYTES_MAX: usize = 2 * COMMIT_BYTES_MAX;
 /// Most callers that wait for room in the queue of a group commit.
 pub const GROUP_COMMIT_WAITING_MAX: usize = 4096;
-/// How long a group commit waits for callers that were just answered to come back.
+/// How long a group commit waits for the next one of the callers that were just answered to come
+/// back.
 pub const GROUP_COMMIT_REGROUP: Duration = Duration::from_micros(50);
 
 /// Most recent changes that a change cache keeps.

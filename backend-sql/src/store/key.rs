@@ -2,9 +2,9 @@ use storage_core::{ResourceKey, Result, Scope};
 
 use super::failure::corrupt;
 
-/// Stands between the parts of a stored key. Parts have no control characters, so it sorts below
-/// all they can hold: comparing stored keys byte by byte compares keys part by part. A tab, so
-/// that people who look into a table can read it.
+/// Stands between the parts of a stored key, as in the text of a key. Parts have no control
+/// characters, so it sorts below all they can hold: comparing stored keys byte by byte compares keys
+/// part by part. A tab, so that people who look into a table can read it.
 const SEPARATOR: u8 = b'\t';
 
 /// The first byte that is higher than the separator.
@@ -13,10 +13,14 @@ const AFTER_SEPARATOR: u8 = SEPARATOR + 1;
 /// Higher than every stored key: no UTF-8 text holds this byte.
 const END_OF_KEYS: u8 = 0xff;
 
-/// Returns the stored form of a key.
+/// Returns a copy of the stored form of a key.
 pub(crate) fn encode(key: &ResourceKey) -> Vec<u8> {
-    let parts = [key.group(), key.resource(), key.namespace(), key.name()];
-    parts.map(str::as_bytes).join(&SEPARATOR)
+    stored(key).to_vec()
+}
+
+/// Returns the stored form of a key.
+pub(crate) fn stored(key: &ResourceKey) -> &[u8] {
+    key.as_text().as_bytes()
 }
 
 /// Returns the stored form of the namespace that a key is counted in: the prefix of its keys.

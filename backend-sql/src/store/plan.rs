@@ -72,7 +72,7 @@ impl Plan {
     pub(crate) fn new(view: &View, transactions: &[Transaction], now: Timestamp) -> Self {
         let mut planner = Planner {
             view,
-            written: HashMap::new(),
+            written: HashMap::with_capacity(transactions.len()),
             plan: Self {
                 base: view.head,
                 head: view.head,
@@ -94,13 +94,13 @@ impl Plan {
 
 struct Planner<'a> {
     view: &'a View,
-    written: HashMap<Vec<u8>, Option<Current>>,
+    written: HashMap<&'a str, Option<Current>>,
     plan: Plan,
 }
 
-impl Planner<'_> {
-    fn transaction(&mut self, transaction: &Transaction, now: Timestamp) -> Outcome {
-        let writes: Vec<Target<'_>> = transaction.writes.iter().map(|w| self.target(w)).collect();
+impl<'a> Planner<'a> {
+    fn transaction(&mut self, transaction: &'a Transaction, now: Timestamp) -> Outcome {
+        let writes: Vec<Target<'a>> = transaction.writes.iter().map(|w| self.target(w)).collect();
         if let Some(conflict) = writes.iter().find_map(Target::conflict) {
             return Outcome::Conflict(conflict);
         }
@@ -123,17 +123,16 @@ impl Planner<'_> {
         }
     }
 
-    fn target<'w>(&self, write: &'w Write) -> Target<'w> {
-        let key = key::encode(&write.key);
-        let before = match self.written.get(&key) {
+    fn target(&self, write: &'a Write) -> Target<'a> {
+        let before = match self.written.get(write.key.as_text()) {
             Some(written) => *written,
-            None => self.view.known(&key).current,
+            None => self.view.known(key::stored(&write.key)).current,
         };
-        Target { write, key, before }
+        Target { write, before }
     }
 
-    fn write(&mut self, target: Target<'_>, write_index: i64, template: &Template) {
-        let Target { write, key, before } = target;
+    fn write(&mut self, target: Target<'a>, write_index: i64, template: &Template) {
+        let Target { write, before } = target;
         let (kind, value) = match (&write.op, before) {
             (Op::Put(value), None) => (ChangeKind::Created, value),
             (Op::Put(value), Some(_)) => (ChangeKind::Updated, value),
@@ -146,12 +145,12 @@ impl Planner<'_> {
             revision: template.revision,
             created,
         });
-        self.written.insert(key.clone(), current);
+        self.written.insert(write.key.as_text(), current);
         if !write.key.is_internal() {
             self.count(&write.key, kind);
         }
         let record = Record {
-            key,
+            key: key::encode(&write.key),
             kind,
             revision: template.revision,
             created,
@@ -215,9 +214,9 @@ struct Template {
 }
 
 /// A write and what it meets.
+#[derive(Clone, Copy)]
 struct Target<'a> {
     write: &'a Write,
-    key: Vec<u8>,
     before: Option<Current>,
 }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use conformance::step::{key, put};
 use conformance::{Fault, Faulty, Operation};
 use dualwriter::{DualWriter, DualWriterConfig, Forced, Gate, Kind, Mode, Options};
-use storage_core::{ListQuery, Memory, Scope, StorageBackend, StorageBackendExt, SystemClock};
+use storage_core::{
+    ErrorKind, INTERNAL_GROUP, ListQuery, Memory, Precondition, Scope, StorageBackend,
+    StorageBackendExt, SystemClock, Transaction,
+};
 
 use crate::rig::{Backend, intents, open, options, until};
 
@@ -45,6 +48,30 @@ async fn a_configuration_raises_a_mode_and_never_lowers_it() {
     };
     assert_eq!((of, refusal.gate), (&kind(), Gate::Configuration));
     assert_eq!(second.status(&kind()).await.unwrap().mode, 3);
+}
+
+/// The kinds behind one whose control record cannot be read stayed where they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_fails_does_not_keep_others_from_their_configured_mode() {
+    let (legacy, unified) = stores();
+    let last = Kind::new(kind().group(), "zebras");
+    let first = open(&legacy, &unified, configured(Mode::One)).await;
+    first.apply_config().await.unwrap();
+    first.close().await.unwrap();
+    let query = ListQuery::live(Scope::group(INTERNAL_GROUP));
+    for record in legacy.list(&query).await.unwrap().items {
+        if record.key.name().contains(kind().resource()) {
+            let broken = Transaction::put(record.key, Precondition::Any, "{");
+            legacy.commit_one(broken).await.unwrap();
+        }
+    }
+
+    let mut options = configured(Mode::Two);
+    options.config.modes.insert(last.clone(), Mode::Two);
+    let second = open(&legacy, &unified, options).await;
+    let error = second.apply_config().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(second.status(&last).await.unwrap().mode, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

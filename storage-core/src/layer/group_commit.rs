@@ -58,8 +58,10 @@ pub struct GroupCommitLimits {
     pub queue_bytes: usize,
     /// Most callers that wait for room in the queue. More are `Overloaded`.
     pub waiting: usize,
-    /// How long a batch waits for the callers of the batch before it, who are about to come back.
-    /// A call that follows one alone never waits. Zero turns it off.
+    /// How long a batch waits for the next one of the callers of the batch before it, who are about
+    /// to come back; for all of them at most a quarter of the time that their commit took, or this
+    /// time if that is more. A call that follows one alone, with nobody behind it, never waits.
+    /// Zero turns it off.
     pub regroup: Duration,
 }
 

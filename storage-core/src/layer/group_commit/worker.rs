@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind, Outcome, Result, StorageBackend, Transaction};
 /// Commits what is queued, one batch at a time, until the queue is closed and empty.
 pub(super) async fn run<B: StorageBackend>(mut calls: mpsc::Receiver<Call<B>>, regroup: Duration) {
     let mut left_over = None;
-    let mut answered = 0;
+    let mut last = Committed::default();
     loop {
         let first = match left_over.take() {
             Some(call) => call,
@@ -22,7 +22,7 @@ pub(super) async fn run<B: StorageBackend>(mut calls: mpsc::Receiver<Call<B>>, r
                 None => return,
             },
         };
-        await_return(&calls, answered, regroup).await;
+        await_return(&calls, last, regroup).await;
         let mut batch = Batch::new(first);
         while let Ok(call) = calls.try_recv() {
             left_over = batch.push(call);
@@ -30,20 +30,48 @@ pub(super) async fn run<B: StorageBackend>(mut calls: mpsc::Receiver<Call<B>>, r
                 break;
             }
         }
-        answered = batch.members.len();
-        batch.commit().await;
+        let started = Instant::now();
+        let answers = batch.commit().await;
+        let waiting = calls.len() + usize::from(left_over.is_some());
+        last = Committed {
+            expected: (waiting + answers.len()).min(TRANSACTIONS_PER_COMMIT_MAX),
+            took: started.elapsed(),
+        };
+        for (answer, result) in answers {
+            // A caller that went away does not want to know.
+            let _ = answer.send(result);
+        }
     }
 }
 
 /// Lets those whose calls were just answered come back, after the first one of them did.
 ///
 /// Without it the first one back commits alone while all others queue behind it, and the writers
-/// fall into two groups of half the size. Yields instead of sleeping: timers are too coarse.
-async fn await_return<B>(calls: &mpsc::Receiver<Call<B>>, answered: usize, regroup: Duration) {
+/// fall into two groups that take turns. It ends when none of them came for the time `regroup`,
+/// and after a quarter of the time that the last commit took. Yields instead of sleeping: timers
+/// are too coarse.
+async fn await_return<B>(calls: &mpsc::Receiver<Call<B>>, last: Committed, regroup: Duration) {
     let started = Instant::now();
-    while calls.len() + 1 < answered && !calls.is_closed() && started.elapsed() < regroup {
+    let most = regroup.max(last.took / 4);
+    let (mut queued, mut arrived) = (calls.len(), started);
+    while queued + 1 < last.expected && !calls.is_closed() {
+        let now = Instant::now();
+        if now - arrived >= regroup || now - started >= most {
+            return;
+        }
         tokio::task::yield_now().await;
+        if calls.len() > queued {
+            (queued, arrived) = (calls.len(), now);
+        }
     }
+}
+
+/// What the last commit was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Committed {
+    /// The calls that it answered, and those that had queued meanwhile.
+    expected: usize,
+    took: Duration,
 }
 
 /// The error of a caller whose answer got lost.
@@ -99,7 +127,8 @@ impl<B: StorageBackend> Batch<B> {
         drop(call.room);
     }
 
-    async fn commit(self) {
+    /// Commits and returns what each caller is to be told.
+    async fn commit(self) -> Vec<(Answer, Result<Vec<Outcome>>)> {
         let Self {
             inner,
             transactions,
@@ -119,10 +148,8 @@ impl<B: StorageBackend> Batch<B> {
         };
         // First, so that who has the answer can drop the layer and open the store again.
         drop(inner);
-        for (member, result) in members.into_iter().zip(results) {
-            // A caller that went away does not want to know.
-            let _ = member.answer.send(result);
-        }
+        let answers = members.into_iter().map(|member| member.answer);
+        answers.zip(results).collect()
     }
 }
 
