@@ -9,6 +9,8 @@
 //!
 //! Unified is redb. Legacy is SQLite, or what `UNISTORE_BENCH_LEGACY` says: `sqlite`, `postgres` or
 //! `mariadb`, whose servers `cargo xtask servers -- cargo bench -p bench --bench modes` starts.
+//! `UNISTORE_BENCH_LEGACY_FOLDER` puts SQLite's file into another folder: on a disk of its own, so that
+//! the two stores do not share one.
 #![allow(clippy::unwrap_used, reason = "the stores of the tests are part of it")]
 
 #[path = "../../backend-sql/tests/it/stores.rs"]
@@ -34,6 +36,7 @@ const WRITERS: usize = 64;
 const VALUE_BYTES: usize = 1024;
 const TARGETS_VARIABLE: &str = "UNISTORE_BENCH_TARGETS";
 const LEGACY_VARIABLE: &str = "UNISTORE_BENCH_LEGACY";
+const LEGACY_FOLDER_VARIABLE: &str = "UNISTORE_BENCH_LEGACY_FOLDER";
 const FULL: Size = Size {
     rounds: 5,
     writes: 64,
@@ -110,7 +113,9 @@ impl Target {
 
     async fn round(self, load: Load) -> Result<Round> {
         let folder = folder();
-        let legacy = new_legacy(folder.path());
+        let elsewhere = std::env::var_os(LEGACY_FOLDER_VARIABLE)
+            .map(|parent| TempDir::new_in(parent).expect("the folder of legacy can be written"));
+        let legacy = new_legacy(elsewhere.as_ref().unwrap_or(&folder).path());
         let opened = self.open(&*legacy, folder.path()).await?;
         let store = opened.store();
         // The first write of each writer creates its object.

@@ -20,6 +20,9 @@ use crate::settings::DATA_DIR;
 /// How often a server is asked how far it is.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long a server that does not answer is asked again while it works.
+const SILENCE_BOUND: Duration = Duration::from_secs(30);
+
 /// How long a change that has begun is waited for.
 const CHANGE_BOUND: Duration = Duration::from_secs(60);
 
@@ -130,10 +133,13 @@ impl Server {
         spec[field] = request.as_str().into();
         read(&self.patch(kind, &spec).await?)?;
         loop {
-            let object = read(&self.client.get(&path(kind)).await?)?;
+            let object = self.poll(kind).await?;
             let ours = |work: &Work| work.task == task && work.request == request;
             let Some(work) = shown(kind, &object)?.work.filter(ours) else {
-                bail!("the server has forgotten what it was asked for: it may have been restarted");
+                bail!(
+                    "the server has forgotten what it was asked for: it was restarted, or somebody \
+                     asked for something else since; see `unistore migrate status`"
+                );
             };
             bar.show(work.compared, work.total);
             match work.state {
@@ -149,7 +155,7 @@ impl Server {
     async fn await_mode(&self, kind: &Kind, to: Mode) -> Result<()> {
         let deadline = Instant::now() + CHANGE_BOUND;
         loop {
-            let now = self.status(kind).await?.status;
+            let now = shown(kind, &self.poll(kind).await?)?;
             match now.changing_to {
                 None if now.mode == to.number() => return Ok(()),
                 None => bail!("{kind} is in mode {}: another order was faster", now.mode),
@@ -159,6 +165,26 @@ impl Server {
                      `unistore migrate status`",
                     now.mode
                 ),
+            }
+        }
+    }
+
+    /// Asks how a kind stands, again if the server does not answer: what was ordered goes on there.
+    async fn poll(&self, kind: &Kind) -> Result<MigrationObject> {
+        let deadline = Instant::now() + SILENCE_BOUND;
+        loop {
+            match self.client.get(&path(kind)).await {
+                Ok(response) if response.code != UNAVAILABLE => return read(&response),
+                Ok(_) | Err(_) if Instant::now() < deadline => sleep(POLL_INTERVAL).await,
+                Ok(response) => return read(&response),
+                Err(error) => {
+                    return Err(error).with_context(|| {
+                        let seconds = SILENCE_BOUND.as_secs();
+                        format!(
+                            "the server has not answered for {seconds} s; what was ordered may go on"
+                        )
+                    });
+                }
             }
         }
     }
