@@ -10,7 +10,14 @@ use storage_core::{Error, ErrorKind, Result};
 /// with the process, however it ends; the file stays.
 #[derive(Debug)]
 pub(crate) struct ProcessLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for ProcessLock {
+    fn drop(&mut self) {
+        // A child that is no other program yet has this file too, and the lock as long as it does.
+        let _ = self.file.unlock();
+    }
 }
 
 impl ProcessLock {
@@ -24,7 +31,7 @@ impl ProcessLock {
             Error::new(ErrorKind::Unavailable, "open store", context).with_source(error)
         })?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(already_open(store)),
             Err(TryLockError::Error(error)) => {
                 let context = format!("{} cannot be locked", path.display());

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backend_kv::{KvBackend, RedbEngine, RedbOptions, SledEngine, SledOptions};
 use storage_core::{
@@ -126,6 +127,29 @@ fn a_second_open_is_refused() {
         drop(store);
         engine.open(&path).unwrap();
     }
+}
+
+/// A child has the files of its parent until it is another program, and with them their locks: a
+/// store that was closed beside the start of a process was in use a little longer.
+#[test]
+fn a_closed_store_can_be_opened_while_processes_start() {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    Command::new("true").status().unwrap();
+                }
+            });
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let reopened = ENGINES.into_iter().try_for_each(|engine| {
+            let path = folder.path().join(format!("{engine:?}"));
+            (0..100).try_for_each(|_| engine.open(&path).map(drop))
+        });
+        stop.store(true, Ordering::Relaxed);
+        reopened.unwrap();
+    });
 }
 
 /// Runs this test again in a process that only opens the store of the first.

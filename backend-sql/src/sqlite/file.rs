@@ -28,8 +28,19 @@ const CACHE_KIB: u32 = 16 << 10;
 pub(super) struct LockedFile {
     pub(super) connection: Connection,
     path: PathBuf,
-    // Unlocked when it is dropped, after the connection.
-    _lock: File,
+    // Dropped after the connection.
+    _lock: Lock,
+}
+
+/// The right of this process to the database.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A child that is no other program yet has this file too, and the lock as long as it does.
+        let _ = self.0.unlock();
+    }
 }
 
 impl LockedFile {
@@ -136,7 +147,7 @@ fn check_library() -> Result<()> {
 
 /// Locks a file beside the database. Not the database itself: closing any handle of it would drop
 /// the locks that SQLite holds.
-fn lock(path: &Path) -> Result<File> {
+fn lock(path: &Path) -> Result<Lock> {
     let mut name = path.as_os_str().to_owned();
     name.push("-lock");
     let name = PathBuf::from(name);
@@ -147,7 +158,7 @@ fn lock(path: &Path) -> Result<File> {
         .open(&name)
         .map_err(|e| unavailable(format!("{} cannot be opened", name.display()), e))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => {
             let context = format!(
                 "{} is open already, here or in another process: SQLite stores are for one \
