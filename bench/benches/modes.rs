@@ -113,8 +113,15 @@ impl Target {
 
     async fn round(self, load: Load) -> Result<Round> {
         let folder = folder();
-        let elsewhere = std::env::var_os(LEGACY_FOLDER_VARIABLE)
-            .map(|parent| TempDir::new_in(parent).expect("the folder of legacy can be written"));
+        let elsewhere = std::env::var_os(LEGACY_FOLDER_VARIABLE).map(|parent| {
+            assert_eq!(
+                legacy_name(),
+                "sqlite",
+                "{LEGACY_FOLDER_VARIABLE} is for SQLite"
+            );
+            TempDir::new_in(&parent)
+                .unwrap_or_else(|error| panic!("{LEGACY_FOLDER_VARIABLE}={parent:?}: {error}"))
+        });
         let legacy = new_legacy(elsewhere.as_ref().unwrap_or(&folder).path());
         let opened = self.open(&*legacy, folder.path()).await?;
         let store = opened.store();

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use storage_core::{Error, ResourceKey, Result, Scope};
+use storage_core::{Error, KEY_SEPARATOR, ResourceKey, Result, Scope};
 
 /// A resource of a group: what has a mode.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ impl Kind {
     pub fn new(group: impl AsRef<str>, resource: impl AsRef<str>) -> Self {
         let (group, resource) = (group.as_ref(), resource.as_ref());
         Self {
-            text: format!("{group}\t{resource}").into(),
+            text: format!("{group}{KEY_SEPARATOR}{resource}").into(),
             end: group.len(),
         }
     }

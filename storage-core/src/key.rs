@@ -8,8 +8,10 @@ use crate::{Error, Result};
 /// revision for preconditions; they have no history, no trash, no change records and no counts.
 pub const INTERNAL_GROUP: &str = "unistore.internal";
 
-/// Stands between the parts of a key's text. It sorts below all that parts can hold.
-const SEPARATOR: char = '\t';
+/// Stands between the parts of a key's text. It sorts below all that parts can hold, which have no
+/// control characters: comparing texts byte by byte compares keys part by part. A tab, so that
+/// people can read it.
+pub const KEY_SEPARATOR: char = '\t';
 
 /// The name of an object: group, resource, namespace and name.
 ///
@@ -77,7 +79,7 @@ impl ResourceKey {
             if index > 0 {
                 // Four parts of at most 253 bytes.
                 ends[index - 1] = u16::try_from(text.len()).unwrap_or(u16::MAX);
-                text.push(SEPARATOR);
+                text.push(KEY_SEPARATOR);
             }
             text.push_str(part);
         }
@@ -87,13 +89,13 @@ impl ResourceKey {
         }
     }
 
-    /// Returns the parts with a tab between each two: as text, it sorts as keys do.
+    /// Returns the parts with [`KEY_SEPARATOR`] between each two: as text, it sorts as keys do.
     #[must_use]
     pub fn as_text(&self) -> &str {
         &self.text
     }
 
-    /// Returns the group and the resource with a tab between them.
+    /// Returns the group and the resource with [`KEY_SEPARATOR`] between them.
     #[must_use]
     pub fn group_resource(&self) -> &str {
         &self.text[..self.end(1)]

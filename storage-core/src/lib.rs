@@ -35,7 +35,7 @@ pub use change::{Change, Changes, ChangesQuery, Previous};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{Error, ErrorKind, Result};
 pub use ext::StorageBackendExt;
-pub use key::{INTERNAL_GROUP, ResourceKey};
+pub use key::{INTERNAL_GROUP, KEY_SEPARATOR, ResourceKey};
 pub use memory::Memory;
 pub use read::{Cursor, ListQuery, Order, Page, Source, Stored};
 pub use retention::{Compacted, Retention};

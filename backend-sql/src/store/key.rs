@@ -1,11 +1,9 @@
-use storage_core::{ResourceKey, Result, Scope};
+use storage_core::{KEY_SEPARATOR, ResourceKey, Result, Scope};
 
 use super::failure::corrupt;
 
-/// Stands between the parts of a stored key, as in the text of a key. Parts have no control
-/// characters, so it sorts below all they can hold: comparing stored keys byte by byte compares keys
-/// part by part. A tab, so that people who look into a table can read it.
-const SEPARATOR: u8 = b'\t';
+/// Stands between the parts of a stored key, which is the text of the key.
+const SEPARATOR: u8 = KEY_SEPARATOR as u8;
 
 /// The first byte that is higher than the separator.
 const AFTER_SEPARATOR: u8 = SEPARATOR + 1;

@@ -439,6 +439,23 @@ async fn writers_that_come_back_together_share_every_commit() {
     }
 }
 
+/// Those who queue during a commit do not go without those whom it answers: two groups that took
+/// turns stayed apart for ever.
+#[tokio::test(flavor = "current_thread")]
+async fn a_writer_that_comes_back_joins_those_who_queued_meanwhile() {
+    let group = Group::with_limits(GroupCommitLimits {
+        regroup: DEADLINE,
+        ..GroupCommitLimits::default()
+    });
+    let first = group.busy().await;
+    let queued = ["a", "b", "c"].map(|name| group.call(one(name)));
+    group.store.release();
+    assert_eq!(revisions(first).await, [1]);
+    within(group.layer.commit(one("first"))).await.unwrap();
+    within(join_all(queued)).await;
+    assert_eq!(group.store.commits(), [1, 4]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_commit_leaves_the_layer_working() {
     let group = Group::new();

@@ -47,8 +47,8 @@ pub(super) async fn run<B: StorageBackend>(mut calls: mpsc::Receiver<Call<B>>, r
 /// Lets those whose calls were just answered come back, after the first one of them did.
 ///
 /// Without it the first one back commits alone while all others queue behind it, and the writers
-/// fall into two groups that take turns. It ends when none of them came for the time `regroup`,
-/// and after a quarter of the time that the last commit took. Yields instead of sleeping: timers
+/// fall into two groups that take turns. It ends when none of them came for the time `regroup`, or
+/// a yield took that long, and after a quarter of the time that the last commit took. Yields instead of sleeping: timers
 /// are too coarse.
 async fn await_return<B>(calls: &mpsc::Receiver<Call<B>>, last: Committed, regroup: Duration) {
     let started = Instant::now();
@@ -60,6 +60,8 @@ async fn await_return<B>(calls: &mpsc::Receiver<Call<B>>, last: Committed, regro
             return;
         }
         tokio::task::yield_now().await;
+        // The time of the yield counts as without an arrival: who counted from its end waited longer,
+        // for callers that are at another store by then.
         if calls.len() > queued {
             (queued, arrived) = (calls.len(), now);
         }
