@@ -82,8 +82,8 @@ pub(crate) enum Status {
     Error,
 }
 
-/// The requests of a kind in one mode. Each counter is looked up once: naming one costs more than
-/// the rest of what a write to one store needs here.
+/// The requests of a kind in one mode, as long as one view of it lasts. Each counter is looked up
+/// once: its labels are text that every request would make anew.
 #[derive(Debug, Default)]
 pub(crate) struct Requests([[OnceLock<Counter>; 4]; 3]);
 
