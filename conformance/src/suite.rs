@@ -252,10 +252,16 @@ macro_rules! __suite_tests {
         mod $name {
             #[allow(unused_imports)]
             use super::*;
+
+            /// Stands here once: in each test it would be built as often as there are cases.
+            fn __harness() -> std::sync::Arc<dyn $crate::Harness> {
+                std::sync::Arc::new($harness)
+            }
+
             $($(
                 #[test]
                 fn $case() {
-                    $crate::run($harness, stringify!($case));
+                    $crate::run(&__harness(), stringify!($case));
                 }
             )*)*
         }
@@ -286,11 +292,10 @@ __cases! { table, }
 ///
 /// # Panics
 /// If the case fails, or does not exist.
-pub fn run(harness: impl Harness, name: &str) {
+pub fn run(harness: &Arc<dyn Harness>, name: &str) {
     let case = TABLE.iter().find(|(case, _)| *case == name);
     let (_, case) = case.unwrap_or_else(|| panic!("there is no case {name}"));
-    let harness: Arc<dyn Harness> = Arc::new(harness);
-    run_case(&harness, *case);
+    run_case(harness, *case);
 }
 
 #[cfg(test)]

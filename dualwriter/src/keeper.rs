@@ -11,7 +11,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::copy::{Copied, Direction};
 use crate::inner::Inner;
-use crate::intent::Intent;
 use crate::mode::Syncing;
 use crate::queue::Task;
 use crate::{DataSync, Kind, Mode, Side, observe};
@@ -171,38 +170,23 @@ impl Inner {
         if !self.views.read().values().any(used_unified) {
             return;
         }
-        let Ok(objects) = self.intents_in_use().await else {
+        let Ok(intents) = self.all_intents().await else {
             return;
         };
-        let mut now = BTreeMap::new();
-        let mut oldest = 0;
-        for object in objects {
-            let Ok(Some(stored)) = self.intent(&object).await else {
-                continue;
-            };
-            if let Ok(intent) = Intent::decode(&stored) {
-                let age = self
-                    .now()
-                    .as_millis()
-                    .saturating_sub(intent.header.started_ms);
-                oldest = oldest.max(age);
-            }
-            if seen.get(&object) == Some(&stored.revision)
+        let (mut now, mut oldest) = (BTreeMap::new(), 0);
+        for intent in intents {
+            let age = self.now().as_millis().saturating_sub(intent.started_ms);
+            oldest = oldest.max(age);
+            let object = intent.object;
+            if seen.get(&object) == Some(&intent.revision)
                 && let Err(error) = self.help(&object).await
             {
                 tracing::warn!(%object, %error, "an unfinished write cannot be finished yet");
             }
-            now.insert(object, stored.revision);
+            now.insert(object, intent.revision);
         }
         observe::intents(now.len(), std::time::Duration::from_millis(oldest));
         *seen = now;
-    }
-
-    async fn intents_in_use(&self) -> storage_core::Result<Vec<ResourceKey>> {
-        let mut objects = self.intents_in(&storage_core::Scope::All).await?;
-        let internal = storage_core::Scope::group(storage_core::INTERNAL_GROUP);
-        objects.extend(self.intents_in(&internal).await?);
-        Ok(objects)
     }
 
     async fn clear_left_marks(&self) {

@@ -22,6 +22,17 @@ const ATTEMPTS: usize = 16;
 /// Intents that are settled per page of the list of intents.
 const INTENTS_PAGE: usize = 200;
 
+/// What a list of intents says of one; not what it is to write, which may be large.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedIntent {
+    /// The object that is written.
+    pub(crate) object: ResourceKey,
+    /// Another one each time that somebody takes the intent over.
+    pub(crate) revision: Revision,
+    /// When the write began.
+    pub(crate) started_ms: u64,
+}
+
 /// What became of an intent.
 #[derive(Clone, Debug)]
 pub(crate) enum Settled {
@@ -98,19 +109,32 @@ impl Inner {
             Some(kind) => self.keys.intents_of(&kind),
             None => self.keys.all_intents(),
         };
+        let listed = self.list_intents(records).await?.into_iter();
+        let objects = listed.map(|intent| intent.object);
+        Ok(objects.filter(|object| scope.contains(object)).collect())
+    }
+
+    /// Returns all intents that there are.
+    pub(crate) async fn all_intents(&self) -> Result<Vec<ListedIntent>> {
+        self.list_intents(self.keys.all_intents()).await
+    }
+
+    async fn list_intents(&self, records: Scope) -> Result<Vec<ListedIntent>> {
         let mut query = ListQuery::live(records).limit(INTENTS_PAGE);
-        let mut objects = Vec::new();
+        let mut intents = Vec::new();
         loop {
             let page = self.unified.list(&query).await?;
             for stored in &page.items {
-                let object = Intent::decode(stored)?.header.object;
-                if scope.contains(&object) {
-                    objects.push(object);
-                }
+                let header = Intent::decode(stored)?.header;
+                intents.push(ListedIntent {
+                    object: header.object,
+                    revision: stored.revision,
+                    started_ms: header.started_ms,
+                });
             }
             match page.next {
                 Some(cursor) => query = query.after(cursor),
-                None => return Ok(objects),
+                None => return Ok(intents),
             }
         }
     }

@@ -1,10 +1,14 @@
 use std::ffi::OsString;
+use std::{env, thread};
 
 use anyhow::Result;
 
 use crate::command::Runner;
 use crate::servers::TestServers;
 use crate::{kubectl, workspace};
+
+/// How many tests of a program run at the same time, as the test runner knows it.
+const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 
 /// Runs `cargo test` with everything that tests need from outside.
 pub(crate) fn run(runner: &mut Runner, arguments: &[OsString]) -> Result<()> {
@@ -14,6 +18,11 @@ pub(crate) fn run(runner: &mut Runner, arguments: &[OsString]) -> Result<()> {
     if arguments.is_empty() {
         // One failing crate must not hide what the others say.
         command.args(["--workspace", "--no-fail-fast"]);
+    }
+    if env::var_os(THREADS_VARIABLE).is_none() {
+        // More than cores: most tests wait for disks and servers for a good part of their time.
+        let cores = thread::available_parallelism()?.get();
+        command.env(THREADS_VARIABLE, (cores + cores / 2).to_string());
     }
     let servers = TestServers::start(runner)?;
     runner.run(servers.export(command.args(arguments)))

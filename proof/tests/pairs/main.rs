@@ -18,8 +18,9 @@ mod selection;
 mod stores;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use conformance::CASES;
+use conformance::{CASES, Harness};
 use dualwriter::Mode;
 use libtest_mimic::{Arguments, Trial};
 
@@ -41,7 +42,8 @@ fn main() -> ExitCode {
 fn trial(case: &'static str, legacy: Legacy, unified: Unified, mode: Mode) -> Trial {
     let name = format!("{legacy}_{unified}::mode_{mode}::{case}");
     let run = move || {
-        conformance::run(Pair::new(legacy, unified, mode), case);
+        let pair: Arc<dyn Harness> = Arc::new(Pair::new(legacy, unified, mode));
+        conformance::run(&pair, case);
         Ok(())
     };
     Trial::test(name, run).with_ignored_flag(!runs_always(case, legacy, unified))
