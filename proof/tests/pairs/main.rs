@@ -27,6 +27,8 @@ use libtest_mimic::{Arguments, Trial};
 use pair::{Legacy, Pair, Unified};
 use selection::runs_always;
 
+const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
+
 fn main() -> ExitCode {
     let mut trials = Vec::new();
     for legacy in Legacy::ALL {
@@ -36,7 +38,18 @@ fn main() -> ExitCode {
             }
         }
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    libtest_mimic::run(&arguments(), trials).exit_code()
+}
+
+/// Takes the number of threads from where the runner of all other tests takes it, too.
+fn arguments() -> Arguments {
+    let mut arguments = Arguments::from_args();
+    if let (None, Ok(threads)) = (arguments.test_threads, std::env::var(THREADS_VARIABLE)) {
+        let number = threads.parse();
+        let number = number.unwrap_or_else(|_| panic!("{THREADS_VARIABLE}={threads} is no number"));
+        arguments.test_threads = Some(number);
+    }
+    arguments
 }
 
 fn trial(case: &'static str, legacy: Legacy, unified: Unified, mode: Mode) -> Trial {
