@@ -39,7 +39,7 @@ pub(crate) fn benches(runner: &mut Runner) -> Result<()> {
 
 /// Builds and runs every fuzz target for a few seconds.
 pub(crate) fn fuzz_targets(runner: &mut Runner) -> Result<()> {
-    let fuzz = Fuzz::build(runner, Compares::Seen, "smoke")?;
+    let fuzz = Fuzz::build(runner, Compares::Seen)?;
     for target in targets()? {
         println!("fuzzing {target} for {FUZZ_SECONDS} s");
         let limit = format!("-max_total_time={FUZZ_SECONDS}");
@@ -59,7 +59,7 @@ pub(crate) fn fuzz(runner: &mut Runner, target: &str, arguments: &[OsString]) ->
     } else {
         Compares::Seen
     };
-    Fuzz::build(runner, compares, "release")?.run(runner, target, arguments)
+    Fuzz::build(runner, compares)?.run(runner, target, arguments)
 }
 
 /// Whether libFuzzer sees what inputs are compared with.
@@ -79,7 +79,7 @@ struct Fuzz {
 }
 
 impl Fuzz {
-    fn build(runner: &mut Runner, compares: Compares, profile: &str) -> Result<Self> {
+    fn build(runner: &mut Runner, compares: Compares) -> Result<Self> {
         let host = host()?;
         let folder = workspace::target_dir().join("fuzz");
         let (built, flags) = match compares {
@@ -89,15 +89,14 @@ impl Fuzz {
         let mut build = workspace::cargo();
         // A named target keeps the flags away from build scripts.
         build
-            .args(["build", "--profile", profile, "--target", &host])
-            .arg("--manifest-path")
+            .args(["build", "--release", "--target", &host, "--manifest-path"])
             .arg(workspace::root().join("fuzz/Cargo.toml"))
             .arg("--target-dir")
             .arg(&built)
             .env("RUSTFLAGS", flags);
         runner.run(&mut build)?;
         Ok(Self {
-            programs: built.join(host).join(profile),
+            programs: built.join(host).join("release"),
             corpora: folder.join("corpus"),
             seeds: workspace::root().join("fuzz/corpus"),
         })
