@@ -8,7 +8,6 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::dual::DualWriter;
 use crate::inner::Inner;
-use crate::intent::Intent;
 use crate::record::{Forced, SyncRecord};
 use crate::sync::{OnProgress, SyncReport};
 use crate::transition::{Gate, Refusal, Transition, TransitionError, gate};
@@ -269,14 +268,9 @@ impl Inner {
     }
 
     async fn pending(&self, kind: &Kind) -> Result<(u64, u64)> {
-        let (mut count, mut oldest) = (0, 0);
-        for object in self.intents_in(&kind.scope()).await? {
-            if let Some(stored) = self.intent(&object).await? {
-                count += 1;
-                let started = Intent::decode(&stored)?.header.started_ms;
-                oldest = oldest.max(self.now().as_millis().saturating_sub(started));
-            }
-        }
-        Ok((count, oldest))
+        let intents = self.list_intents(self.keys.intents_of(kind)).await?;
+        let started = intents.iter().map(|intent| intent.started_ms).min();
+        let oldest = started.map_or(0, |ms| self.now().as_millis().saturating_sub(ms));
+        Ok((intents.len() as u64, oldest))
     }
 }

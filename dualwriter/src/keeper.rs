@@ -170,7 +170,7 @@ impl Inner {
         if !self.views.read().values().any(used_unified) {
             return;
         }
-        let Ok(intents) = self.all_intents().await else {
+        let Ok(intents) = self.list_intents(self.keys.all_intents()).await else {
             return;
         };
         let (mut now, mut oldest) = (BTreeMap::new(), 0);
@@ -179,7 +179,7 @@ impl Inner {
             oldest = oldest.max(age);
             let object = intent.object;
             if seen.get(&object) == Some(&intent.revision)
-                && let Err(error) = self.help(&object).await
+                && let Err(error) = self.help_listed(&object, intent.revision).await
             {
                 tracing::warn!(%object, %error, "an unfinished write cannot be finished yet");
             }
@@ -187,6 +187,20 @@ impl Inner {
         }
         observe::intents(now.len(), std::time::Duration::from_millis(oldest));
         *seen = now;
+    }
+
+    /// Finishes a write that did not move, unless it is gone or was taken over since it was listed:
+    /// the helps before this one may have taken long, and a write that began meanwhile is alive.
+    async fn help_listed(
+        &self,
+        object: &ResourceKey,
+        listed: Revision,
+    ) -> storage_core::Result<()> {
+        let now = self.intent(object).await?;
+        if now.is_some_and(|now| now.revision == listed) {
+            self.help(object).await?;
+        }
+        Ok(())
     }
 
     async fn clear_left_marks(&self) {

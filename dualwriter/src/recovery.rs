@@ -114,12 +114,8 @@ impl Inner {
         Ok(objects.filter(|object| scope.contains(object)).collect())
     }
 
-    /// Returns all intents that there are.
-    pub(crate) async fn all_intents(&self) -> Result<Vec<ListedIntent>> {
-        self.list_intents(self.keys.all_intents()).await
-    }
-
-    async fn list_intents(&self, records: Scope) -> Result<Vec<ListedIntent>> {
+    /// Returns the intents whose records are in a range.
+    pub(crate) async fn list_intents(&self, records: Scope) -> Result<Vec<ListedIntent>> {
         let mut query = ListQuery::live(records).limit(INTENTS_PAGE);
         let mut intents = Vec::new();
         loop {

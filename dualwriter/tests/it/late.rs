@@ -7,11 +7,12 @@ use conformance::step::key;
 use conformance::{Fault, Faults, Faulty, Gate, Operation};
 use dualwriter::{DualWriter, Forced, Kind, Mode, Options, Side};
 use storage_core::{
-    Clock, ListQuery, ManualClock, Memory, OperationId, Order, Outcome, Precondition, ResourceKey,
-    Revision, Scope, StorageBackend, StorageBackendExt, Stored, SystemClock, Transaction, Write,
+    Clock, INTERNAL_GROUP, ListQuery, ManualClock, Memory, OperationId, Order, Outcome,
+    Precondition, ResourceKey, Revision, Scope, StorageBackend, StorageBackendExt, Stored,
+    SystemClock, Transaction, Write,
 };
 
-use crate::rig::{Backend, open, options};
+use crate::rig::{Backend, open, options, until};
 
 #[derive(Clone, Copy, Debug)]
 enum Change {
@@ -613,4 +614,75 @@ async fn a_kind_of_internal_records_comes_down_from_mode_4() {
     down.unwrap();
     let seen = operator.get(&record, None).await.unwrap().unwrap();
     assert_eq!(seen.value, "2");
+}
+
+/// Returns the revision of the unfinished write to an object.
+async fn intent_of(unified: &Backend, object: &ResourceKey) -> Option<Revision> {
+    let intents = ListQuery::live(Scope::resource(INTERNAL_GROUP, "dual.intent"));
+    let page = unified.list(&intents).await.unwrap();
+    let mut of_object = page.items.iter().filter(|intent| {
+        let name = object.name().as_bytes();
+        intent.key.name().as_bytes().ends_with(name)
+    });
+    of_object.next().map(|intent| intent.revision)
+}
+
+/// A process finishes writes that did not move between two looks. While it was at the first of
+/// them the next one ended, and another write of that object began: it is alive, and left alone.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_began_while_another_was_helped_is_left_alone() {
+    let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let connect = || {
+        let connection = Faulty::new(Arc::clone(&legacy));
+        let faults = connection.faults();
+        (Arc::new(connection) as Backend, faults)
+    };
+    let ((of_writer, writers), (of_helper, helpers)) = (connect(), connect());
+    let quiet = || options(Mode::Two, Arc::new(SystemClock));
+    let writer = Arc::new(open(&of_writer, &unified, quiet()).await);
+    let helper = open(&of_helper, &unified, quiet()).await;
+    let kind = Kind::of(&key("first"));
+    for process in [&*writer, &helper] {
+        process.status(&kind).await.unwrap();
+    }
+    let held_write = async |name: &str, precondition: Precondition, value: &'static str| {
+        let gate = writers.hold_next(Operation::Commit);
+        let put = Transaction::put(key(name), precondition, value);
+        let writer = Arc::clone(&writer);
+        let writing = tokio::spawn(async move { writer.commit_one(put).await });
+        gate.reached().await;
+        (gate, writing)
+    };
+    let (first, first_writing) = held_write("first", Precondition::Absent, "1").await;
+    let (second, second_writing) = held_write("second", Precondition::Absent, "1").await;
+
+    let helping = helpers.hold_next(Operation::Commit);
+    helping.reached().await;
+    second.release();
+    let written = second_writing.await.unwrap().unwrap().revision().unwrap();
+    let known = Precondition::Revision(written);
+    let (third, third_writing) = held_write("second", known, "2").await;
+    let alive = intent_of(&unified, &key("second")).await;
+    assert!(alive.is_some());
+    helping.release();
+    let helped = async || intent_of(&unified, &key("first")).await.is_none();
+    until("the first write is finished", helped).await;
+    // Less than to its next look: this ends when the helper has nothing more to do.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(intent_of(&unified, &key("second")).await, alive);
+
+    third.release();
+    first.release();
+    let written = third_writing.await.unwrap().unwrap();
+    assert!(written.revision().is_some());
+    // It was taken over, and its writer need not know how it ended.
+    if let Err(error) = first_writing.await.unwrap() {
+        assert!(error.is_indeterminate(), "{error}");
+    }
+    for (name, value) in [("first", "1"), ("second", "2")] {
+        for store in [&legacy, &unified] {
+            let stored = store.get(&key(name), None).await.unwrap().unwrap();
+            assert_eq!(stored.value, value);
+        }
+    }
 }
