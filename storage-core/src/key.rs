@@ -173,6 +173,11 @@ pub(crate) fn check_part(what: &str, part: &str, bytes_max: usize, empty: Empty)
             part.len()
         ));
     }
+    // Nearly all parts are plain ASCII, for which bytes are enough.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'/';
+    if part.as_bytes().iter().all(is_plain) {
+        return Ok(());
+    }
     match part.chars().find(|c| c.is_control() || *c == '/') {
         Some(c) => refuse(format!("{part:?} must not contain {c:?}")),
         None => Ok(()),
