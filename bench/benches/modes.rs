@@ -7,6 +7,9 @@
 //! `UNISTORE_BENCH_TARGETS` takes some of them beside the two stores, by their names in the table:
 //! `UNISTORE_BENCH_TARGETS="mode 0,mode 5"`.
 //!
+//! The stores have an object per writer at first, or as many as `UNISTORE_BENCH_OBJECTS` says, and
+//! updates go to any of them: a store that somebody migrates is not empty.
+//!
 //! Unified is redb. Legacy is SQLite, or what `UNISTORE_BENCH_LEGACY` says: `sqlite`, `postgres` or
 //! `mariadb`, whose servers `cargo xtask servers -- cargo bench -p bench --bench modes` starts.
 //! `UNISTORE_BENCH_LEGACY_FOLDER` puts SQLite's file into another folder: on a disk of its own, so that
@@ -21,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_kv::{KvBackend, RedbEngine, RedbOptions};
-use bench::load::{Load, Measured, creates, guarded_updates};
-use bench::rounds::{Size, median, spread};
+use bench::load::{Load, Measured, creates, fill, guarded_updates};
+use bench::rounds::{Size, median, number_from_env, spread};
 use bench::workload::key;
 use conformance::Harness;
 use dualwriter::{DualWriter, DualWriterConfig, Forced, Kind, Mode, Options};
@@ -35,6 +38,7 @@ use stores::{Mysql, Postgres, Sqlite};
 const WRITERS: usize = 64;
 const VALUE_BYTES: usize = 1024;
 const TARGETS_VARIABLE: &str = "UNISTORE_BENCH_TARGETS";
+const OBJECTS_VARIABLE: &str = "UNISTORE_BENCH_OBJECTS";
 const LEGACY_VARIABLE: &str = "UNISTORE_BENCH_LEGACY";
 const LEGACY_FOLDER_VARIABLE: &str = "UNISTORE_BENCH_LEGACY_FOLDER";
 const FULL: Size = Size {
@@ -89,13 +93,13 @@ impl Target {
         }
     }
 
-    async fn open(self, legacy: &dyn Harness, folder: &Path) -> Result<Opened> {
+    async fn open(self, legacy: &dyn Harness, folder: &Path, load: Load) -> Result<Opened> {
         match self {
-            Self::Legacy => Ok(Opened::One(open_legacy(legacy).await?)),
-            Self::Unified => Ok(Opened::One(open_unified(folder)?)),
+            Self::Legacy => Ok(Opened::One(filled(open_legacy(legacy).await?, load).await?)),
+            Self::Unified => Ok(Opened::One(filled(open_unified(folder)?, load).await?)),
             Self::Dual(mode) => {
-                let legacy = open_legacy(legacy).await?;
-                let unified = open_unified(folder)?;
+                let legacy = filled(open_legacy(legacy).await?, load).await?;
+                let unified = filled(open_unified(folder)?, load).await?;
                 // A kind comes to mode 3 by a sync: without it each creation looks into legacy.
                 let first = if mode == Mode::Three { Mode::Two } else { mode };
                 let options = Options::new(DualWriterConfig::everything(first));
@@ -123,11 +127,8 @@ impl Target {
                 .unwrap_or_else(|error| panic!("{LEGACY_FOLDER_VARIABLE}={parent:?}: {error}"))
         });
         let legacy = new_legacy(elsewhere.as_ref().unwrap_or(&folder).path());
-        let opened = self.open(&*legacy, folder.path()).await?;
+        let opened = self.open(&*legacy, folder.path(), load).await?;
         let store = opened.store();
-        // The first write of each writer creates its object.
-        let first = Load { updates: 1, ..load };
-        guarded_updates(Arc::clone(&store), first).await?;
         let round = Round {
             creates: creates(Arc::clone(&store), load, 0).await?,
             updates: guarded_updates(store, load).await?,
@@ -188,6 +189,11 @@ fn new_legacy(folder: &Path) -> Box<dyn Harness> {
     }
 }
 
+async fn filled(store: Arc<dyn StorageBackend>, load: Load) -> Result<Arc<dyn StorageBackend>> {
+    fill(&*store, load).await?;
+    Ok(store)
+}
+
 async fn open_legacy(legacy: &dyn Harness) -> Result<Arc<dyn StorageBackend>> {
     let store = legacy.open(Arc::new(SystemClock)).await?;
     Ok(Arc::new(GroupCommit::new(store)))
@@ -212,7 +218,13 @@ async fn main() -> Result<()> {
         writers: WRITERS,
         updates: writes,
         value_bytes: VALUE_BYTES,
+        objects: number_from_env(OBJECTS_VARIABLE, WRITERS),
     };
+    assert!(
+        load.objects >= WRITERS,
+        "{OBJECTS_VARIABLE}={}: at least {WRITERS}, one for each writer",
+        load.objects
+    );
     let targets = chosen();
     let mut measured: Vec<Vec<Round>> = targets.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
@@ -223,8 +235,8 @@ async fn main() -> Result<()> {
         }
     }
     println!(
-        "{rounds} rounds, {WRITERS} writers with {} writes each",
-        load.updates
+        "{rounds} rounds, {WRITERS} writers with {} writes each, {} objects at first",
+        load.updates, load.objects
     );
     print("creates", &targets, &measured, |round| &round.creates);
     print("updates", &targets, &measured, |round| &round.updates);

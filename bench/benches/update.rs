@@ -38,6 +38,7 @@ fn update(criterion: &mut Criterion) {
             writers,
             updates: UPDATES,
             value_bytes: VALUE_BYTES,
+            objects: writers,
         };
         group.throughput(Throughput::Elements((writers * UPDATES) as u64));
         for name in [

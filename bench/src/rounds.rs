@@ -67,7 +67,12 @@ fn outside(count: usize) -> usize {
     outside.saturating_sub(1)
 }
 
-fn number_from_env(name: &str, default: usize) -> usize {
+/// Returns the number that a variable has, or `default`.
+///
+/// # Panics
+/// If it is not a number.
+#[must_use]
+pub fn number_from_env(name: &str, default: usize) -> usize {
     match std::env::var(name) {
         Ok(text) => text
             .parse()
