@@ -162,27 +162,25 @@ fn paths(legacy: &[u8], unified: &[u8]) -> Vec<String> {
         return vec![];
     };
     let mut found = Vec::new();
-    walk(&legacy, &unified, "", &mut found);
+    walk(Some(&legacy), Some(&unified), "", &mut found);
     found
 }
 
-fn walk(a: &Value, b: &Value, path: &str, found: &mut Vec<String>) {
+/// Compares what two values have at a path. A field that is absent is not one that is null.
+fn walk(a: Option<&Value>, b: Option<&Value>, path: &str, found: &mut Vec<String>) {
     if a == b || found.len() >= PATHS_MAX {
         return;
     }
     match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
             let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for name in names {
-                let of = |map: &serde_json::Map<String, Value>| {
-                    map.get(name).cloned().unwrap_or(Value::Null)
-                };
-                walk(&of(a), &of(b), &format!("{path}.{name}"), found);
+                walk(a.get(name), b.get(name), &format!("{path}.{name}"), found);
             }
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+        (Some(Value::Array(a)), Some(Value::Array(b))) if a.len() == b.len() => {
             for (index, (a, b)) in a.iter().zip(b).enumerate() {
-                walk(a, b, &format!("{path}[{index}]"), found);
+                walk(Some(a), Some(b), &format!("{path}[{index}]"), found);
             }
         }
         _ => found.push(if path.is_empty() { "." } else { path }.to_owned()),
@@ -199,7 +197,7 @@ mod tests {
             br#"{"a":{"b":1,"c":[1,2]},"d":1,"e":[1]}"#,
             br#"{"a":{"b":2,"c":[1,3]},"e":[1,2],"f":null}"#,
         );
-        assert_eq!(found, [".a.b", ".a.c[1]", ".d", ".e"]);
+        assert_eq!(found, [".a.b", ".a.c[1]", ".d", ".e", ".f"]);
         assert_eq!(paths(b"1", b"2"), ["."]);
         assert!(paths(b"{", b"{}").is_empty());
     }

@@ -29,7 +29,9 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::object::{GROUP, MigrationObject, path};
 pub(crate) use self::status::{Migration, MigrationStatus, Refused};
-pub(crate) use self::work::{Differing, Synced, Task, Verified, Work, WorkState};
+pub(crate) use self::work::{
+    DIFFERENCES_LISTED_MAX, Differing, FirstDifferences, Synced, Task, Verified, Work, WorkState,
+};
 
 /// How often objects are made anew for those who watch them; reads are answered with what is.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);

@@ -5,7 +5,9 @@ use storage_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
 
 use super::object::Spec;
-use super::work::{DIFFERENCES_SHOWN_MAX, Differing, Synced, Task, Verified, Work, WorkState};
+use super::work::{
+    DIFFERENCES_SHOWN_MAX, Differing, FirstDifferences, Synced, Task, Verified, Work, WorkState,
+};
 use super::{Migrations, PROGRESS_INTERVAL};
 
 impl Migrations {
@@ -126,12 +128,8 @@ impl Migrations {
             Task::Verify => Repair::No,
             Task::Repair => Repair::Yes,
         };
-        let mut shown = Vec::new();
-        let mut keep = |difference| {
-            if shown.len() < DIFFERENCES_SHOWN_MAX {
-                shown.push(Differing::from(difference));
-            }
-        };
+        let mut shown = FirstDifferences::new(DIFFERENCES_SHOWN_MAX);
+        let mut keep = |difference| shown.push(Differing::from(difference));
         let report = dual_writer.verify(kind, repair, &mut keep, tell).await?;
         Ok(begun.verified(Verified::new(report, shown)))
     }

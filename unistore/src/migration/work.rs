@@ -3,6 +3,8 @@ use serde::{Deserialize, Serialize};
 
 /// Differences that an object shows; the rest is counted.
 pub(super) const DIFFERENCES_SHOWN_MAX: usize = 100;
+/// Differences that an answer of the command lists; the rest is counted.
+pub(crate) const DIFFERENCES_LISTED_MAX: usize = 10_000;
 
 /// A sync or a comparison that somebody asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,18 +194,38 @@ impl From<SyncReport> for Synced {
 }
 
 impl Verified {
-    pub(crate) fn new(report: VerifyReport, differences: Vec<Differing>) -> Self {
+    pub(crate) fn new(report: VerifyReport, first: FirstDifferences) -> Self {
         Self {
             compared: report.compared,
             differing: report.differences,
             repaired: report.repaired,
-            differences,
+            differences: first.kept,
         }
     }
 
     /// Tells whether both stores are equal now.
     pub(crate) const fn is_equal(&self) -> bool {
         self.differing == self.repaired
+    }
+}
+
+/// The first differences that were found.
+#[derive(Debug)]
+pub(crate) struct FirstDifferences {
+    kept: Vec<Differing>,
+    kept_max: usize,
+}
+
+impl FirstDifferences {
+    pub(crate) const fn new(kept_max: usize) -> Self {
+        let kept = Vec::new();
+        Self { kept, kept_max }
+    }
+
+    pub(crate) fn push(&mut self, differing: Differing) {
+        if self.kept.len() < self.kept_max {
+            self.kept.push(differing);
+        }
     }
 }
 
@@ -221,5 +243,31 @@ impl From<Difference> for Differing {
             paths,
             repaired: difference.repaired,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_differences_are_counted_and_the_first_are_listed() {
+        let mut first = FirstDifferences::new(2);
+        for number in 0..5 {
+            first.push(Differing {
+                key: number.to_string(),
+                what: "value".into(),
+                paths: vec![],
+                repaired: false,
+            });
+        }
+        let report = VerifyReport {
+            compared: 9,
+            differences: 5,
+            repaired: 0,
+        };
+        let found = Verified::new(report, first);
+        let keys: Vec<&str> = found.differences.iter().map(|d| &*d.key).collect();
+        assert_eq!((keys, found.differing), (vec!["0", "1"], 5));
     }
 }

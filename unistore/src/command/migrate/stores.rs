@@ -8,7 +8,9 @@ use unistore::{Layers, StoreUrl, registry};
 
 use super::bar::Bar;
 use super::reach::{OnDifference, Reach};
-use crate::migration::{Differing, Migration, Refused, Synced, Verified};
+use crate::migration::{
+    DIFFERENCES_LISTED_MAX, Differing, FirstDifferences, Migration, Refused, Synced, Verified,
+};
 use crate::open::open;
 use crate::settings::Legacy;
 
@@ -72,7 +74,7 @@ impl Reach for Stores {
         on_difference: OnDifference<'_>,
     ) -> Result<Verified> {
         let bar = Bar::new("comparing")?;
-        let mut found = Vec::new();
+        let mut found = FirstDifferences::new(DIFFERENCES_LISTED_MAX);
         let mut keep = |difference: Difference| {
             let differing = Differing::from(difference);
             bar.aside(|| on_difference(&differing));
