@@ -33,7 +33,8 @@ const CHOICES: [&str; 1] = ["transitions"];
 pub(crate) fn benches(runner: &mut Runner) -> Result<()> {
     let servers = TestServers::start(runner)?;
     let mut benches = workspace::cargo();
-    benches.args(["test", "--package", "bench", "--benches"]);
+    // Of the workspace: for one package alone, dependencies are built anew with its features only.
+    benches.args(["test", "--workspace", "--bench", "*"]);
     runner.run(servers.export(&mut benches))
 }
 
