@@ -199,6 +199,15 @@ impl DualWriter {
         self.inner.relies_on(side)
     }
 
+    /// Returns how many calls of `commit` this process carries on whether or not their callers wait:
+    /// all but those of one transaction to one store alone, which end with their callers.
+    #[must_use]
+    pub fn commits_under_way(&self) -> usize {
+        let mut commits = self.commits.lock();
+        while commits.try_join_next().is_some() {}
+        commits.len()
+    }
+
     /// Ends the work of this process: waits for commits to both stores that are under way and for
     /// what mode 1 left to the background, at most `patience`, and takes this process out of those
     /// that a change of mode waits for. Nothing may be asked of it afterwards; a commit to one store

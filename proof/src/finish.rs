@@ -29,7 +29,8 @@ impl World {
         if settled.is_err() {
             let (status, intents) = (dual.status(&kind()).await, self.intents().await);
             return Err(format!(
-                "D3: {intents} intents and what else is unfinished are not settled within {} s: {status:?}",
+                "D3: {intents} intents and what else is unfinished (processes idle: {}) are not settled within {} s: {status:?}",
+                self.is_idle(),
                 SETTLE_BOUND.as_secs()
             ));
         }
@@ -56,19 +57,29 @@ impl World {
         Ok(())
     }
 
-    /// Waits until no change of mode and no unfinished write is left.
+    /// Waits until no change of mode and no unfinished write is left, those included whose clients
+    /// went away before an intent was placed: they would land between two reads that are compared.
     async fn rest(&self, dual: &DualWriter) {
         loop {
+            // Asked first: nobody begins a write any more, so what is read after it is the last word.
+            let is_idle = self.is_idle();
             if let Ok(status) = dual.status(&kind()).await {
                 if let Some(to) = status.changing_to {
                     let to = Mode::ALL[usize::from(to)];
                     let _ = dual.set_mode(&kind(), to, Forced::No).await;
-                } else if self.intents().await == 0 && status.queued == 0 {
+                } else if is_idle && self.intents().await == 0 && status.queued == 0 {
                     return;
                 }
             }
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Tells whether no living process has a write under way. A dead one writes nothing any more.
+    fn is_idle(&self) -> bool {
+        let processes = self.processes.lock();
+        let mut alive = processes.iter().filter(|p| !p.life.is_over());
+        alive.all(|process| process.dual.commits_under_way() == 0)
     }
 
     async fn intents(&self) -> usize {

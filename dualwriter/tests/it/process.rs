@@ -110,6 +110,36 @@ async fn closing_hands_over_what_mode_1_left_to_the_background() {
     }
 }
 
+/// The simulator took two reads for reads of the same state, and the write of a caller that had gone
+/// away landed between them: no intent told of it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_caller_went_away_is_under_way_until_it_is_done() {
+    let (legacy, unified) = stores();
+    let connection = Faulty::new(Arc::clone(&unified));
+    let faults = connection.faults();
+    let options = options(Mode::Two, Arc::new(SystemClock));
+    let opening = DualWriter::open(Arc::clone(&legacy), Arc::new(connection), options);
+    let dual = Arc::new(opening.await.unwrap());
+    dual.status(&kind()).await.unwrap();
+    assert_eq!(dual.commits_under_way(), 0);
+
+    let placing = faults.hold_next(Operation::Commit);
+    let caller = tokio::spawn({
+        let dual = Arc::clone(&dual);
+        async move { dual.create(key("a"), "1".into()).await }
+    });
+    placing.reached().await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    assert_eq!((intents(&unified).await, dual.commits_under_way()), (0, 1));
+
+    placing.release();
+    until("the write is done", async || dual.commits_under_way() == 0).await;
+    for store in [&legacy, &unified] {
+        assert!(store.get(&key("a"), None).await.unwrap().is_some());
+    }
+}
+
 /// Leaves a write behind that legacy has and unified has not, by a process that died.
 async fn leave_unfinished(legacy: &Backend, unified: &Backend) {
     let connection = Faulty::new(Arc::clone(unified));

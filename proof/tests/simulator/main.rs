@@ -37,6 +37,13 @@ fn a_seed_gives_the_same_run_each_time() {
     }
 }
 
+/// A write whose client had gone away landed between a list and the watch that was compared with it:
+/// the run took itself for quiet while no intent told of the write yet.
+#[test]
+fn a_run_waits_for_writes_whose_clients_went_away() {
+    run(Choices::from_seed(3_032_827), Size::default()).unwrap();
+}
+
 #[test]
 fn no_seed_violates_an_invariant() {
     if let Some(seed) = number("UNISTORE_SIM_SEED") {
