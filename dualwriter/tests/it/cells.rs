@@ -9,7 +9,7 @@ use conformance::{Fault, Faults, Faulty, Operation};
 use dualwriter::{DualWriter, Forced, Gate, Kind, Mode, Options, TransitionError};
 use storage_core::{
     ChangesQuery, Error, ErrorKind, ListQuery, Memory, Outcome, Precondition, ResourceKey,
-    Retention, Revision, StorageBackend, StorageBackendExt, SystemClock, Transaction, Write,
+    Retention, Revision, StorageBackend, StorageBackendExt, Transaction, Write,
 };
 
 use crate::rig::{intents, options, until};
@@ -53,7 +53,7 @@ async fn rig(mode: Mode, legacy: &[(&str, &str)], unified: &[(&str, &str)]) -> R
         lease: Duration::from_secs(3600),
         help_after: Duration::from_millis(20),
         patience: Duration::from_secs(2),
-        ..options(mode, Arc::new(SystemClock))
+        ..options(mode)
     };
     let opening = DualWriter::open(Arc::new(legacy_faulty), Arc::new(unified_faulty), options);
     let dual = opening.await.unwrap();
@@ -119,7 +119,7 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_0_read_source_is_legacy_only() {
     let rig = rig(
         Mode::Zero,
@@ -133,7 +133,7 @@ async fn mode_0_read_source_is_legacy_only() {
     assert_eq!(rig.unified_faults.calls(Operation::Get), reads);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_0_write_target_is_legacy_only_and_unified_is_not_needed() {
     let rig = rig(Mode::Zero, &[], &[]).await;
     rig.unified_faults.crash();
@@ -141,7 +141,7 @@ async fn mode_0_write_target_is_legacy_only_and_unified_is_not_needed() {
     assert_eq!(rig.both("a").await, (some("1"), None));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_0_legacy_errors_bubble_up() {
     rig(Mode::Zero, &[("a", "old")], &[])
         .await
@@ -149,7 +149,7 @@ async fn mode_0_legacy_errors_bubble_up() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_0_has_no_sync() {
     let rig = rig(Mode::Zero, &[("a", "1")], &[]).await;
     let error = rig.dual.sync(&kind(), &mut |_| {}).await.unwrap_err();
@@ -157,7 +157,7 @@ async fn mode_0_has_no_sync() {
     assert!(error.to_string().contains("mode 0, which has no sync"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_1_reads_legacy_and_unified_in_the_background() {
     let rig = rig(Mode::One, &[("a", "legacy")], &[("a", "unified")]).await;
     let reads = rig.unified_faults.calls(Operation::Get);
@@ -168,7 +168,7 @@ async fn mode_1_reads_legacy_and_unified_in_the_background() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_1_writes_legacy_at_once_and_unified_in_the_background() {
     let rig = rig(Mode::One, &[], &[]).await;
     let gate = rig.unified_faults.hold_next(Operation::Commit);
@@ -189,7 +189,7 @@ async fn mode_1_writes_legacy_at_once_and_unified_in_the_background() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_1_only_legacy_errors_bubble_up() {
     let rig = rig(Mode::One, &[("a", "old")], &[]).await;
     rig.unified_faults.crash();
@@ -199,7 +199,7 @@ async fn mode_1_only_legacy_errors_bubble_up() {
     rig.legacy_errors_bubble_up().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_1_a_unified_error_clears_the_sync_mark() {
     let rig = rig(Mode::One, &[("a", "1")], &[]).await;
     assert!(rig.sync().await);
@@ -214,7 +214,7 @@ async fn mode_1_a_unified_error_clears_the_sync_mark() {
 }
 
 /// Legacy may have what its error does not tell: nobody queued it, and unified missed it.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_1_an_unknown_outcome_reaches_unified() {
     let rig = rig(Mode::One, &[], &[]).await;
     rig.legacy_faults.next(Operation::Commit, Fault::FailAfter);
@@ -227,7 +227,7 @@ async fn mode_1_an_unknown_outcome_reaches_unified() {
 
 /// Nothing compacted what mode 1 writes in the background; and a unified store that is down fails
 /// no compaction of legacy.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_1_compacts_unified_and_does_without() {
     let rig = rig(Mode::One, &[], &[]).await;
     for value in ["1", "2", "3"] {
@@ -250,12 +250,12 @@ async fn mode_1_compacts_unified_and_does_without() {
     rig.dual.compact(&policy).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_1_sync_is_active_from_legacy_to_unified() {
     sync_makes_unified_equal(Mode::One).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_2_sync_is_active_from_legacy_to_unified() {
     sync_makes_unified_equal(Mode::Two).await;
 }
@@ -276,7 +276,7 @@ async fn sync_makes_unified_equal(mode: Mode) {
     assert!(rig.dual.status(&kind()).await.unwrap().sync.complete);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_2_read_source_is_legacy_and_not_found_in_unified_is_ignored() {
     let rig = rig(
         Mode::Two,
@@ -297,7 +297,7 @@ async fn mode_2_read_source_is_legacy_and_not_found_in_unified_is_ignored() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_2_an_error_of_the_verification_read_bubbles_up() {
     let rig = rig(Mode::Two, &[("a", "legacy")], &[]).await;
     rig.unified_faults.crash();
@@ -309,7 +309,7 @@ async fn mode_2_an_error_of_the_verification_read_bubbles_up() {
     assert_eq!(listed.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn modes_2_and_3_write_both_before_they_answer() {
     for mode in [Mode::Two, Mode::Three] {
         let rig = rig(mode, &[], &[]).await;
@@ -322,7 +322,7 @@ async fn modes_2_and_3_write_both_before_they_answer() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn modes_2_and_3_legacy_errors_bubble_up_first() {
     for mode in [Mode::Two, Mode::Three] {
         rig(mode, &[("a", "old")], &[("a", "old")])
@@ -332,7 +332,7 @@ async fn modes_2_and_3_legacy_errors_bubble_up_first() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn modes_2_and_3_unified_errors_bubble_up_and_legacy_is_clean() {
     for mode in [Mode::Two, Mode::Three] {
         let rig = rig(mode, &[("a", "old")], &[("a", "old")]).await;
@@ -341,7 +341,7 @@ async fn modes_2_and_3_unified_errors_bubble_up_and_legacy_is_clean() {
 }
 
 /// D3: what may have happened is said, and settled forward.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn modes_2_and_3_a_failed_apply_is_finished_and_not_undone() {
     for mode in [Mode::Two, Mode::Three] {
         for fault in [Fault::FailBefore, Fault::FailAfter, Fault::CrashAfter] {
@@ -368,7 +368,7 @@ async fn modes_2_and_3_a_failed_apply_is_finished_and_not_undone() {
 }
 
 /// D3: an unknown outcome in legacy.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn modes_2_and_3_an_unknown_legacy_outcome_happens_once() {
     for mode in [Mode::Two, Mode::Three] {
         for fault in [Fault::FailUnknown, Fault::FailAfter] {
@@ -384,7 +384,7 @@ async fn modes_2_and_3_an_unknown_legacy_outcome_happens_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_3_reads_unified_and_falls_back_to_legacy_on_not_found() {
     let rig = rig(
         Mode::Three,
@@ -399,7 +399,7 @@ async fn mode_3_reads_unified_and_falls_back_to_legacy_on_not_found() {
     assert_eq!(listed.items.len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_3_never_falls_back_past_a_tombstone() {
     let rig = rig(Mode::Three, &[("a", "legacy")], &[("a", "unified")]).await;
     // Deleted by somebody who knows unified only, as a process in mode 4 does.
@@ -409,7 +409,7 @@ async fn mode_3_never_falls_back_past_a_tombstone() {
     assert_eq!(rig.both("a").await.1, None);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_3_a_creation_finds_an_object_that_only_legacy_has() {
     let rig = rig(Mode::Three, &[("a", "legacy")], &[]).await;
     let create = Transaction::put(key("a"), Precondition::Absent, "new");
@@ -418,7 +418,7 @@ async fn mode_3_a_creation_finds_an_object_that_only_legacy_has() {
     assert_eq!(rig.both("a").await, (some("legacy"), some("legacy")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn modes_3_and_4_are_available_after_a_completed_sync_only() {
     for to in [Mode::Three, Mode::Four] {
         let rig = rig(Mode::Two, &[("a", "1")], &[]).await;
@@ -437,7 +437,7 @@ async fn modes_3_and_4_are_available_after_a_completed_sync_only() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn modes_4_and_5_read_and_write_unified_only() {
     for mode in [Mode::Four, Mode::Five] {
         let rig = rig(
@@ -454,7 +454,7 @@ async fn modes_4_and_5_read_and_write_unified_only() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn modes_4_and_5_unified_errors_bubble_up() {
     for mode in [Mode::Four, Mode::Five] {
         let rig = rig(mode, &[], &[("a", "old")]).await;
@@ -472,7 +472,7 @@ async fn modes_4_and_5_unified_errors_bubble_up() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn mode_5_is_forced_and_asks_for_no_sync() {
     let rig = rig(Mode::Zero, &[("a", "1")], &[]).await;
     rig.dual
@@ -501,7 +501,7 @@ async fn mode_5_is_forced_and_asks_for_no_sync() {
 
 /// D13, the story of a state that was forgotten: unified took writes, then somebody's
 /// configuration asks for legacy again.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_configuration_cannot_go_back_to_a_store_that_misses_writes() {
     let rig = rig(Mode::Four, &[], &[]).await;
     rig.put("a", "stale").await.unwrap();
@@ -534,7 +534,7 @@ async fn a_configuration_cannot_go_back_to_a_store_that_misses_writes() {
 
 /// A deletion with no condition, and conditions alone, were decided by what unified had; what only
 /// legacy had came back with the next read.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn mode_3_decides_by_what_only_legacy_has() {
     let rig = rig(Mode::Three, &[("a", "1"), ("b", "1")], &[]).await;
     let delete = Transaction::delete(key("a"), Precondition::Any, "1");

@@ -24,10 +24,17 @@ fn memory(clock: &Arc<dyn Clock>) -> Backend {
     Arc::new(Memory::with_clock(Arc::clone(clock)))
 }
 
+fn with_clock(mode: Mode, clock: &Arc<dyn Clock>) -> Options {
+    Options {
+        clock: Arc::clone(clock),
+        ..options(mode)
+    }
+}
+
 #[async_trait]
 impl Harness for InMode {
     async fn open(&self, clock: Arc<dyn Clock>) -> Result<Backend> {
-        let options = options(self.0, Arc::clone(&clock));
+        let options = with_clock(self.0, &clock);
         Ok(Arc::new(
             DualWriter::open(memory(&clock), memory(&clock), options).await?,
         ))
@@ -47,11 +54,11 @@ impl Harness for Nested {
     async fn open(&self, clock: Arc<dyn Clock>) -> Result<Backend> {
         let inner = |space| Options {
             space,
-            ..options(self.inner, Arc::clone(&clock))
+            ..with_clock(self.inner, &clock)
         };
         let legacy = DualWriter::open(memory(&clock), memory(&clock), inner("a")).await?;
         let unified = DualWriter::open(memory(&clock), memory(&clock), inner("b")).await?;
-        let options = options(self.outer, Arc::clone(&clock));
+        let options = with_clock(self.outer, &clock);
         let outer = DualWriter::open(Arc::new(legacy), Arc::new(unified), options).await?;
         Ok(Arc::new(outer) as Arc<dyn StorageBackend>)
     }

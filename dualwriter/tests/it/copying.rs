@@ -7,7 +7,7 @@ use conformance::{Fault, Faulty, Gate, Operation};
 use dualwriter::{Kind, Mode};
 use storage_core::{
     ListQuery, Memory, OperationId, Order, Precondition, Scope, StorageBackend, StorageBackendExt,
-    SystemClock, Transaction,
+    Transaction,
 };
 
 use crate::rig::{Backend, open, options};
@@ -16,7 +16,7 @@ use crate::rig::{Backend, open, options};
 /// between the two, did not find the deletion in the trash afterwards, and made one up in unified,
 /// without the request and the time. Unified's history then told of a deletion that nobody asked
 /// for. The same came about when it was deleted once more before the copy looked whether it was there.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_deletion_that_was_undone_meanwhile_is_not_copied() {
     assert_eq!(copied_beside(&[Change::Create]).await, [OperationId(8)]);
     let deleted_again = [Change::Create, Change::Delete];
@@ -38,7 +38,7 @@ async fn copied_beside(changes: &[Change]) -> Vec<OperationId> {
     let faults = [legacy.faults(), far];
     let legacy: Backend = Arc::new(legacy);
     let unified: Backend = Arc::new(Memory::new());
-    let dual = Arc::new(open(&legacy, &unified, options(Mode::Two, Arc::new(SystemClock))).await);
+    let dual = Arc::new(open(&legacy, &unified, options(Mode::Two)).await);
     let backend: Backend = dual.clone();
     let (name, kind) = (key("a"), Kind::of(&key("a")));
     put(&backend, &name, "1").await;

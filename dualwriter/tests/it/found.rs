@@ -8,7 +8,7 @@ use conformance::{Fault, Faulty, Gate, Operation};
 use dualwriter::{DualWriter, Forced, Kind, Mode, Options, Side};
 use storage_core::{
     ChangesQuery, ErrorKind, ListQuery, Memory, Precondition, ResourceKey, StorageBackend,
-    StorageBackendExt, Stored, SystemClock, Transaction,
+    StorageBackendExt, Stored, Transaction,
 };
 use tokio::time::timeout;
 
@@ -23,13 +23,13 @@ fn other(name: &str) -> ResourceKey {
 
 /// A read that had to write first, to bring an object over or to level revisions, passed on that
 /// the outcome of that write was unknown. Watches took it for an error that they cannot outlive.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_read_has_no_unknown_outcome() {
     let legacy = Arc::new(Memory::new());
     legacy.create(key("a"), "1".into()).await.unwrap();
     let (legacy, unified) = (Faulty::new(legacy), Faulty::new(Memory::new()));
     let (legacy_faults, unified_faults) = (legacy.faults(), unified.faults());
-    let options = options(Mode::Three, Arc::new(SystemClock));
+    let options = options(Mode::Three);
     let opening = DualWriter::open(Arc::new(legacy), Arc::new(unified), options);
     let dual = opening.await.unwrap();
     dual.status(&Kind::of(&key("a"))).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_read_has_no_unknown_outcome() {
 /// A watch went on over a change of side with what it had seen on the side that was left, instead
 /// of being told that it expired: the revision below which that happens was chosen while the old
 /// side still answered, and other kinds, or reads, raised the old side beyond it.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn what_was_read_on_the_side_that_was_left_expires() {
     // With a sync before the change, and without: then the new side's revisions are far behind.
     for (from, to) in [(Mode::Two, Mode::Three), (Mode::Zero, Mode::Five)] {
@@ -74,7 +74,7 @@ async fn read_beside_a_change(from: Mode, to: Mode, step: u64) -> bool {
     let connection = Faulty::new(Arc::clone(&unified));
     let faults = connection.faults();
     let connection: Backend = Arc::new(connection);
-    let process = || options(Mode::Zero, Arc::new(SystemClock));
+    let process = || options(Mode::Zero);
     let operator = Arc::new(open(&legacy, &connection, process()).await);
     let reader = open(&legacy, &unified, process()).await;
     let kind = Kind::of(&key("a"));
@@ -131,7 +131,7 @@ fn names(items: &[Stored]) -> impl Iterator<Item = &str> {
 /// A process that helped with a write looked whether it may still be finished, was held up while
 /// another one finished it and the mode changed, and then did it again over a newer write: what
 /// legacy was asked to check was the mode after the change, which has no fences.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_late_helper_does_nothing() {
     for side in [Side::Legacy, Side::Unified] {
         for before in [Some("1"), None] {
@@ -148,10 +148,12 @@ async fn a_late_helper_does_nothing() {
 /// with is an update, or a creation that is deleted again in a mode that leaves no fence.
 async fn help_late(side: Side, read: u64, before: Option<&'static str>) -> bool {
     let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
-    // The change of mode waits for the lease of the helper that stands still.
+    // The change of mode waits for the lease of the helper that stands still. The read helps before the
+    // background does.
     let process = || Options {
         lease: Duration::from_millis(200),
-        ..options(Mode::Two, Arc::new(SystemClock))
+        help_after: Duration::from_millis(1),
+        ..options(Mode::Two)
     };
     let kind = Kind::of(&key("a"));
     let put = |value: &'static str| {
@@ -218,13 +220,13 @@ async fn help_late(side: Side, read: u64, before: Option<&'static str>) -> bool 
 
 /// A background copy of mode 1 that came late left its intent behind when the kind was back in mode
 /// 0, where nobody looked for unfinished work: it was shown as in doubt for ever.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn what_a_late_copy_left_behind_is_cleaned_up_in_mode_0() {
     let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
     let kind = Kind::of(&key("a"));
     let process = || Options {
         lease: Duration::from_millis(200),
-        ..options(Mode::Zero, Arc::new(SystemClock))
+        ..options(Mode::Zero)
     };
     let operator = open(&legacy, &unified, process()).await;
     let to = async |mode| operator.set_mode(&kind, mode, Forced::No).await.unwrap();

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use conformance::step::key;
 use conformance::{Faulty, Operation};
 use dualwriter::{DualWriter, Forced, Kind, Mode, Options};
-use storage_core::{
-    Memory, Precondition, StorageBackend, StorageBackendExt, SystemClock, Transaction,
-};
+use storage_core::{Memory, Precondition, StorageBackend, StorageBackendExt, Transaction};
 
 use crate::rig::{Backend, open, options};
 
 fn process(mode: Mode) -> Options {
-    options(mode, Arc::new(SystemClock))
+    options(mode)
 }
 
 fn stores() -> (Backend, Backend) {
@@ -38,7 +36,7 @@ async fn to(dual: &DualWriter, mode: Mode) {
 /// In mode 1 a sync was complete, then a process wrote legacy and died before unified had it. A change
 /// to mode 5 took unified for complete, and the sync there deleted from legacy what unified never
 /// had.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_sync_of_mode_1_does_not_make_unified_complete() {
     let (legacy, unified) = stores();
     let operator = open(&legacy, &unified, process(Mode::One)).await;
@@ -66,7 +64,7 @@ async fn a_sync_of_mode_1_does_not_make_unified_complete() {
 
 /// Unified misses what was never synced. By way of mode 3 it became the truth all the same, and a sync
 /// there deleted from legacy what unified never had.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn what_was_never_synced_is_not_lost_by_way_of_mode_3() {
     let (legacy, unified) = stores();
     legacy.create(key("a"), "1".into()).await.unwrap();
@@ -85,7 +83,7 @@ async fn what_was_never_synced_is_not_lost_by_way_of_mode_3() {
 
 /// Legacy was read again in mode 3 at the price of what it missed; unified stayed the truth and missed
 /// nothing. Back in mode 4 it counted as incomplete, and no reverse sync was allowed any more.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_truth_that_comes_down_to_mode_3_and_goes_up_again_is_complete() {
     let (legacy, unified) = stores();
     let dual = open(&legacy, &unified, process(Mode::Four)).await;
@@ -100,7 +98,7 @@ async fn a_truth_that_comes_down_to_mode_3_and_goes_up_again_is_complete() {
 
 /// What changed since a reverse sync is looked up by its changes and copied as it is now: by then it was
 /// too large for one commit, the change of mode failed each time, and the kind took no writes.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_way_back_is_not_too_large() {
     let (legacy, unified) = stores();
     let dual = open(&legacy, &unified, process(Mode::Four)).await;
@@ -119,7 +117,7 @@ async fn a_way_back_is_not_too_large() {
 
 /// A pass that left an object unsettled was resumed at its end by every later sync, with the failure
 /// that it had counted: the gate stayed shut.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_sync_that_failed_once_can_succeed() {
     let (legacy, unified) = stores();
     let patient = || Options {

@@ -9,7 +9,7 @@ use dualwriter::{DualWriter, Forced, Kind, Mode, Options, Side};
 use storage_core::{
     Clock, INTERNAL_GROUP, ListQuery, ManualClock, Memory, OperationId, Order, Outcome,
     Precondition, ResourceKey, Revision, Scope, StorageBackend, StorageBackendExt, Stored,
-    SystemClock, Transaction, Write,
+    Transaction, Write,
 };
 
 use crate::rig::{Backend, open, options, until};
@@ -106,7 +106,7 @@ const LATE: u128 = 100;
 fn process(mode: Mode) -> Options {
     Options {
         help_after: Duration::from_millis(1),
-        ..options(mode, Arc::new(SystemClock))
+        ..options(mode)
     }
 }
 
@@ -247,18 +247,18 @@ async fn all_are_late(who: Who) {
     assert!(held > 20, "{who:?} was held up only {held} times");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_late_owner_does_nothing() {
     all_are_late(Who::Owner).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_late_helper_of_what_legacy_has_not_does_nothing() {
     let owner = Side::Legacy;
     all_are_late(Who::Helper { owner }).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_late_helper_of_what_legacy_has_does_nothing() {
     let owner = Side::Unified;
     all_are_late(Who::Helper { owner }).await;
@@ -266,7 +266,7 @@ async fn a_late_helper_of_what_legacy_has_does_nothing() {
 
 /// A helper read what legacy holds, then the owner's write came, and legacy refused the helper's:
 /// what refused it was the write itself. The model found it.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_write_is_not_refused_by_itself() {
     let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
     let (owner, [owners, dies]) = slow(&legacy, &unified, Mode::Two).await;
@@ -293,7 +293,7 @@ async fn a_write_is_not_refused_by_itself() {
 
 /// A helper looked at one object before the owner's write came, and at another one after it: what
 /// the second one held was the write itself, and the helper took it for what refuses the write.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_write_of_two_objects_is_not_refused_by_itself() {
     let mut held = 0;
     for call in 0.. {
@@ -342,7 +342,7 @@ async fn a_write_of_two_objects_is_not_refused_by_itself() {
 
 /// A client named a revision that the object did not have, as after a restore. Its request was held
 /// up, others found that legacy refuses it, and then the object came to just that revision.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_revision_that_is_yet_to_come_is_not_waited_for() {
     let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
     let other = open(&legacy, &unified, process(Mode::Two)).await;
@@ -374,7 +374,7 @@ async fn a_revision_that_is_yet_to_come_is_not_waited_for() {
 
 /// A write that also checks another object was held up, others found that legacy refuses it, and
 /// then the check would have held: the late request wrote legacy alone.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_write_that_was_refused_does_not_come_after_all() {
     for precondition in [
         Precondition::Any,
@@ -411,7 +411,7 @@ async fn a_write_that_was_refused_does_not_come_after_all() {
 
 /// Legacy's revisions are ahead of unified's when a kind begins to write both. What is there then
 /// is not taken for a write that puts the same value again and was interrupted.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn what_was_there_before_is_not_taken_for_the_write() {
     for opened in [Mode::Two, Mode::Zero] {
         let (legacy, unified): (Backend, Backend) =
@@ -439,7 +439,7 @@ async fn what_was_there_before_is_not_taken_for_the_write() {
 }
 
 /// A process writes by what it remembers of legacy, and another one wrote meanwhile.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn what_a_process_remembers_may_be_wrong() {
     for mode in [Mode::Two, Mode::Three] {
         let (legacy, unified): (Backend, Backend) =
@@ -492,7 +492,7 @@ async fn what_a_process_remembers_may_be_wrong() {
 /// A kind that came down from mode 4 has its legacy store made equal to unified by copies, under
 /// intents. A copier was slow, a writer took its intent over and wrote legacy, and before unified
 /// had it the copier put the older value of unified over it.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_late_copier_does_not_undo_a_write() {
     for call in 0..6 {
         let (legacy, unified): (Backend, Backend) =
@@ -548,7 +548,7 @@ async fn a_late_copier_does_not_undo_a_write() {
 /// In mode 4 a copy into legacy came late, after the object was deleted and after another sync,
 /// which had found nothing to do, as neither store had the object. The way back then took what only
 /// legacy had for the truth.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_late_copy_does_not_bring_an_object_back() {
     for call in 0..6 {
         let (legacy, unified): (Backend, Backend) =
@@ -600,7 +600,7 @@ async fn a_late_copy_does_not_bring_an_object_back() {
 
 /// Internal records have no changes to be asked for, so a kind of them could not come down from
 /// mode 4: the change never ended.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_kind_of_internal_records_comes_down_from_mode_4() {
     let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
     let operator = open(&legacy, &unified, process(Mode::Four)).await;
@@ -638,7 +638,7 @@ async fn a_write_that_began_while_another_was_helped_is_left_alone() {
         (Arc::new(connection) as Backend, faults)
     };
     let ((of_writer, writers), (of_helper, helpers)) = (connect(), connect());
-    let quiet = || options(Mode::Two, Arc::new(SystemClock));
+    let quiet = || options(Mode::Two);
     let writer = Arc::new(open(&of_writer, &unified, quiet()).await);
     let helper = open(&of_helper, &unified, quiet()).await;
     let kind = Kind::of(&key("first"));

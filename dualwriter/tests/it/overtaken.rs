@@ -6,9 +6,7 @@ use std::time::Duration;
 use conformance::step::key;
 use conformance::{Fault, Faults, Faulty, Gate, Operation};
 use dualwriter::{DualWriter, Forced, Gate as ModeGate, Kind, Mode, Options, TransitionError};
-use storage_core::{
-    Memory, Precondition, StorageBackend, StorageBackendExt, SystemClock, Transaction,
-};
+use storage_core::{Memory, Precondition, StorageBackend, StorageBackendExt, Transaction};
 
 use crate::rig::{Backend, open, options};
 
@@ -16,7 +14,7 @@ fn process(mode: Mode) -> Options {
     Options {
         lease: Duration::from_millis(200),
         help_after: Duration::from_millis(1),
-        ..options(mode, Arc::new(SystemClock))
+        ..options(mode)
     }
 }
 
@@ -44,7 +42,7 @@ async fn slow(legacy: &Backend, unified: &Backend, mode: Mode) -> (Arc<DualWrite
 
 /// A read of mode 3 brought over what only legacy had while the mode changed to 5, where nobody
 /// looks for copies: what was written there was replaced by what legacy had.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_copy_that_is_late_for_mode_5_does_nothing() {
     let mut both = 0;
     for step in 0.. {
@@ -120,7 +118,7 @@ async fn copy_beside_a_change(step: u64, call: u64) -> Option<Held> {
 
 /// Of two requests for the way down one came late, and changed mode 3 to mode 3: with that legacy,
 /// which missed what was written since it was left, became the truth.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_change_that_another_one_made_already_is_none() {
     let (legacy, unified) = stores();
     let (late, [hold, _]) = slow(&legacy, &unified, Mode::Four).await;
@@ -153,7 +151,7 @@ async fn a_change_that_another_one_made_already_is_none() {
 
 /// A sync was under way while the mode was changed by the mark of an earlier one. It failed, as it
 /// must, but also cleared the mark, and the change was refused.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_sync_that_is_overtaken_leaves_the_mark() {
     let mut held = 0;
     for step in 0..12 {
@@ -197,7 +195,7 @@ async fn a_sync_that_is_overtaken_leaves_the_mark() {
 
 /// A write of mode 3 brought over what only legacy had while the mode changed. Its copy was refused, as
 /// it must be, and with it the write, which had only to wait for the new mode.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_write_that_fetches_follows_a_change_of_mode() {
     let write = Transaction::put(key("a"), Precondition::Present, "new");
     let delete = Transaction::delete(key("a"), Precondition::Any, "old");
@@ -231,7 +229,7 @@ async fn a_write_that_fetches_follows_a_change_of_mode() {
 }
 
 /// The right to sync was renewed by a call whose answer was lost: the sync failed, and its mark stayed.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_sync_that_fails_in_doubt_clears_the_mark() {
     for fault in [Fault::FailBefore, Fault::FailAfter] {
         let (legacy, unified) = stores();

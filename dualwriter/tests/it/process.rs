@@ -8,7 +8,7 @@ use conformance::{Fault, Faulty, Operation};
 use dualwriter::{DualWriter, DualWriterConfig, Forced, Gate, Kind, Mode, Options};
 use storage_core::{
     ErrorKind, INTERNAL_GROUP, ListQuery, Memory, Precondition, Scope, StorageBackend,
-    StorageBackendExt, SystemClock, Transaction,
+    StorageBackendExt, Transaction,
 };
 
 use crate::rig::{Backend, intents, open, options, until};
@@ -26,12 +26,12 @@ fn configured(mode: Mode) -> Options {
     config.modes.insert(kind(), mode);
     Options {
         config,
-        ..options(Mode::Zero, Arc::new(SystemClock))
+        ..options(Mode::Zero)
     }
 }
 
 /// A process that starts with the configuration of yesterday would undo a promotion of today.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_configuration_raises_a_mode_and_never_lowers_it() {
     let (legacy, unified) = stores();
     let first = open(&legacy, &unified, configured(Mode::Two)).await;
@@ -51,7 +51,7 @@ async fn a_configuration_raises_a_mode_and_never_lowers_it() {
 }
 
 /// The kinds behind one whose control record cannot be read stayed where they were.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_kind_that_fails_does_not_keep_others_from_their_configured_mode() {
     let (legacy, unified) = stores();
     let last = Kind::new(kind().group(), "zebras");
@@ -74,12 +74,12 @@ async fn a_kind_that_fails_does_not_keep_others_from_their_configured_mode() {
     assert_eq!(second.status(&last).await.unwrap().mode, 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_process_that_was_closed_is_not_waited_for() {
     let (legacy, unified) = stores();
     let long = || Options {
         lease: Duration::from_secs(3600),
-        ..options(Mode::Two, Arc::new(SystemClock))
+        ..options(Mode::Two)
     };
     let (stays, leaves) = (
         open(&legacy, &unified, long()).await,
@@ -95,10 +95,10 @@ async fn a_process_that_was_closed_is_not_waited_for() {
     changed.expect("nobody is waited for").unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn closing_hands_over_what_mode_1_left_to_the_background() {
     let (legacy, unified) = stores();
-    let dual = Arc::new(open(&legacy, &unified, options(Mode::One, Arc::new(SystemClock))).await);
+    let dual = Arc::new(open(&legacy, &unified, options(Mode::One)).await);
     let backend: Backend = dual.clone();
     for number in 0..200 {
         put(&backend, &key(&number.to_string()), "x").await;
@@ -112,12 +112,12 @@ async fn closing_hands_over_what_mode_1_left_to_the_background() {
 
 /// The simulator took two reads for reads of the same state, and the write of a caller that had gone
 /// away landed between them: no intent told of it yet.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_write_whose_caller_went_away_is_under_way_until_it_is_done() {
     let (legacy, unified) = stores();
     let connection = Faulty::new(Arc::clone(&unified));
     let faults = connection.faults();
-    let options = options(Mode::Two, Arc::new(SystemClock));
+    let options = options(Mode::Two);
     let opening = DualWriter::open(Arc::clone(&legacy), Arc::new(connection), options);
     let dual = Arc::new(opening.await.unwrap());
     dual.status(&kind()).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_write_whose_caller_went_away_is_under_way_until_it_is_done() {
 async fn leave_unfinished(legacy: &Backend, unified: &Backend) {
     let connection = Faulty::new(Arc::clone(unified));
     let faults = connection.faults();
-    let options = options(Mode::Zero, Arc::new(SystemClock));
+    let options = options(Mode::Zero);
     let opening = DualWriter::open(Arc::clone(legacy), Arc::new(connection), options);
     let dies = opening.await.unwrap();
     dies.set_mode(&kind(), Mode::Two, Forced::No).await.unwrap();
@@ -160,9 +160,9 @@ async fn leave_unfinished(legacy: &Backend, unified: &Backend) {
 }
 
 /// A process that was asked for no object of a kind did not look for what others left of it.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn what_is_left_of_a_kind_that_nobody_asks_for_is_finished() {
-    let idle = || options(Mode::Zero, Arc::new(SystemClock));
+    let idle = || options(Mode::Zero);
     // One process comes later, the other one was there before.
     for was_there in [false, true] {
         let (legacy, unified) = stores();
@@ -187,13 +187,13 @@ async fn what_is_left_of_a_kind_that_nobody_asks_for_is_finished() {
 }
 
 /// A list of all kinds did not wait for what was begun, as lists of one kind do.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_list_of_all_kinds_shows_what_was_begun() {
     let (legacy, unified) = stores();
     leave_unfinished(&legacy, &unified).await;
     let patient = Options {
         lease: Duration::from_secs(3600),
-        ..options(Mode::Zero, Arc::new(SystemClock))
+        ..options(Mode::Zero)
     };
     let dual = open(&legacy, &unified, patient).await;
     let listed = dual.list(&ListQuery::live(Scope::All)).await.unwrap();
@@ -201,16 +201,11 @@ async fn a_list_of_all_kinds_shows_what_was_begun() {
 }
 
 /// Whoever began in mode 4 beside a legacy store that held objects had them deleted by a sync.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_first_start_in_mode_4_does_not_take_legacy_for_empty() {
     let (legacy, unified) = stores();
     legacy.create(key("a"), "1".into()).await.unwrap();
-    let dual = open(
-        &legacy,
-        &unified,
-        options(Mode::Four, Arc::new(SystemClock)),
-    )
-    .await;
+    let dual = open(&legacy, &unified, options(Mode::Four)).await;
     let refused = dual.sync(&kind(), &mut |_| {}).await.unwrap_err();
     assert!(
         refused.to_string().contains("would delete from legacy"),

@@ -1,18 +1,34 @@
 //! What most tests need: two stores, and dual writers on them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use dualwriter::{DualWriter, DualWriterConfig, InstanceId, Mode, Options};
-use storage_core::{Clock, INTERNAL_GROUP, ListQuery, Scope, StorageBackend};
+use storage_core::{Clock, INTERNAL_GROUP, ListQuery, Scope, StorageBackend, Timestamp};
 use tokio::time::{Instant, sleep};
 
 pub(crate) type Backend = Arc<dyn StorageBackend>;
 
+/// The time of the runtime. Where that is paused no lease runs out because the machine is busy.
+#[derive(Debug)]
+struct RuntimeClock;
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> Timestamp {
+        static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let (now, start) = (Instant::now(), Timestamp::from_millis(1_700_000_000_000));
+        // A runtime that was paused before this was asked for the first time is behind.
+        match now.checked_duration_since(*SINCE) {
+            Some(later) => start.saturating_add(later),
+            None => start.saturating_sub(SINCE.duration_since(now)),
+        }
+    }
+}
+
 /// Options of one process, patient enough for a busy machine.
-pub(crate) fn options(mode: Mode, clock: Arc<dyn Clock>) -> Options {
+pub(crate) fn options(mode: Mode) -> Options {
     Options {
-        clock,
+        clock: Arc::new(RuntimeClock),
         instance: InstanceId::random(),
         lease: Duration::from_secs(2),
         patience: Duration::from_secs(20),

@@ -13,7 +13,7 @@ use dualwriter::{
 };
 use storage_core::{
     ChangesQuery, ErrorKind, ListQuery, Memory, Precondition, Revision, StorageBackend,
-    StorageBackendExt, SystemClock, Transaction,
+    StorageBackendExt, Transaction,
 };
 
 use crate::rig::{Backend, open, options};
@@ -32,7 +32,7 @@ fn quick(mode: Mode) -> Options {
     Options {
         lease: Duration::from_millis(200),
         help_after: Duration::from_millis(20),
-        ..options(mode, Arc::new(SystemClock))
+        ..options(mode)
     }
 }
 
@@ -58,7 +58,7 @@ async fn differences(dual: &DualWriter) -> u64 {
     report.unwrap().differences
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn idle_each_pair_is_made_or_refused_with_the_gate() {
     for (from, to) in pairs() {
         let (legacy, unified): (Backend, Backend) =
@@ -77,7 +77,7 @@ async fn idle_each_pair_is_made_or_refused_with_the_gate() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_full_walk_up_and_down_keeps_every_object_and_moves_revisions_on() {
     let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
     let dual = Arc::new(open(&legacy, &unified, quick(Mode::Zero)).await);
@@ -126,7 +126,7 @@ async fn a_full_walk_up_and_down_keeps_every_object_and_moves_revisions_on() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn old_cursors_and_watches_expire_at_a_change_of_side() {
     let (legacy, unified): (Backend, Backend) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
     let dual = Arc::new(open(&legacy, &unified, quick(Mode::Two)).await);
@@ -187,7 +187,7 @@ where
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn under_load_each_pair_loses_no_acknowledged_write() {
     for_each_pair(async |from, to| {
         let (legacy, unified): (Backend, Backend) =
@@ -234,7 +234,7 @@ async fn under_load_each_pair_loses_no_acknowledged_write() {
 
 /// In a mode that writes one store a write has only its guard to notice that the mode changed while
 /// it was under way.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_write_that_a_change_overtakes_goes_where_the_new_mode_says() {
     for (from, to) in [
         (Mode::Zero, Mode::Two),
@@ -284,7 +284,7 @@ async fn a_write_that_a_change_overtakes_goes_where_the_new_mode_says() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn interrupted_at_each_step_each_pair_is_finished_by_another_process() {
     for_each_pair(async |from, to| {
         for (side, fault) in [
