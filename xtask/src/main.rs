@@ -5,6 +5,7 @@ mod ci;
 mod command;
 mod conformance;
 mod edges;
+mod failures;
 mod features;
 mod kubectl;
 mod packages;

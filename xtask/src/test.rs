@@ -4,13 +4,15 @@ use std::{env, thread};
 use anyhow::Result;
 
 use crate::command::Runner;
+use crate::failures::Failures;
 use crate::servers::TestServers;
 use crate::{kubectl, workspace};
 
 /// How many tests of a program run at the same time, as the test runner knows it.
 const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 
-/// Runs `cargo test` with everything that tests need from outside.
+/// Runs `cargo test` with everything that tests need from outside. What the test runner tells of tests
+/// that failed is told again at the end, where it is found.
 pub(crate) fn run(runner: &mut Runner, arguments: &[OsString]) -> Result<()> {
     let kubectl = kubectl::prepare(runner)?;
     let mut command = workspace::cargo();
@@ -25,5 +27,11 @@ pub(crate) fn run(runner: &mut Runner, arguments: &[OsString]) -> Result<()> {
         command.env(THREADS_VARIABLE, (cores + cores / 2).to_string());
     }
     let servers = TestServers::start(runner)?;
-    runner.run(servers.export(command.args(arguments)))
+    let mut failures = Failures::default();
+    let result = runner.run_lines(servers.export(command.args(arguments)), |line| {
+        println!("{line}");
+        failures.read(line);
+    });
+    print!("{}", failures.shown());
+    result
 }
