@@ -28,7 +28,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
     small_table: " ENGINE = InnoDB ROW_FORMAT = DYNAMIC",
     hot_table: " ENGINE = InnoDB ROW_FORMAT = DYNAMIC",
     upsert: Upsert::OnDuplicateKey,
-    key_set: KeySet::List(&[1, 4, 16, 64, 128, 256]),
+    key_set: KeySet::List(&[1, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 128, 192, 256]),
     insert_rows_max: 64,
     for_update: " FOR UPDATE",
     force_index: Some((" FORCE INDEX (", ")")),

@@ -24,7 +24,7 @@ use crate::store::session::{EachRow, Param, Session, Sql};
 use crate::store::state::State;
 use crate::store::statements::Statements;
 use crate::store::stats::Stats;
-use crate::store::view::{View, keys_of};
+use crate::store::view::{KeysOfCommit, View};
 
 /// How many objects the store has; `UNISTORE_TEST_PLAN_OBJECTS` sets another number.
 const OBJECTS: usize = 2_000;
@@ -219,7 +219,12 @@ fn transactions() -> Vec<Transaction> {
 /// Plans that call.
 async fn plan<S: Session>(session: &mut S, statements: &Statements) -> Plan {
     let transactions = transactions();
-    let keys = keys_of(&transactions);
+    let (objects, control) = transactions.split_at(4);
+    for some in [objects, control] {
+        let keys = KeysOfCommit::new(some);
+        View::read(session, statements, &keys).await.unwrap();
+    }
+    let keys = KeysOfCommit::new(&transactions);
     let view = View::read(session, statements, &keys).await.unwrap();
     Plan::new(&view, &transactions, Timestamp::default())
 }

@@ -35,7 +35,7 @@ async fn no_statement_scans_the_history() {
     session.execute(update, &params).await.unwrap();
     session.end().await.unwrap();
     run_compaction(&mut session, &statements).await;
-    check(&session.plans, 30, is_full_scan);
+    check(&session.plans, 32, is_full_scan);
 }
 
 fn is_full_scan(line: &str) -> bool {

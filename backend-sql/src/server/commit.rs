@@ -10,7 +10,7 @@ use crate::store::plan::Plan;
 use crate::store::session::{Param, Session, Sql};
 use crate::store::state::{State, param, revision};
 use crate::store::statements::Statements;
-use crate::store::view::{View, keys_of};
+use crate::store::view::{KeysOfCommit, View};
 
 const NEXT_WRITER: &str = "SELECT COALESCE(MAX(id), 0) + 1 FROM resource_writer";
 
@@ -121,7 +121,7 @@ impl<D: Driver> Shared<D> {
         session: &mut D::Session,
         transactions: &[Transaction],
     ) -> Attempt<(Plan, bool)> {
-        let keys = keys_of(transactions);
+        let keys = KeysOfCommit::new(transactions);
         let view = View::read(session, &self.statements, &keys).await?;
         let plan = Plan::new(&view, transactions, self.clock.now());
         Ok((plan, view.is_snapshot))

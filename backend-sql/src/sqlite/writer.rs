@@ -16,7 +16,7 @@ use crate::store::plan::Plan;
 use crate::store::session::{Param, Session};
 use crate::store::state::{State, param};
 use crate::store::statements::Statements;
-use crate::store::view::{View, keys_of};
+use crate::store::view::{KeysOfCommit, View};
 
 /// Free pages beyond which a compaction gives some back to the file system.
 const FREE_PAGES_MAX: i64 = 4096;
@@ -149,7 +149,8 @@ impl Worker {
         let plan = self.transact(|session, statements| {
             run(async {
                 session.begin_write().await?;
-                let view = View::read(session, statements, &keys_of(transactions)).await?;
+                let view =
+                    View::read(session, statements, &KeysOfCommit::new(transactions)).await?;
                 let plan = Plan::new(&view, transactions, now);
                 if !plan.is_empty() {
                     apply(session, statements, &plan).await?;

@@ -6,7 +6,7 @@ use storage_core::{ResourceKey, Revision, Transaction};
 use super::failure::Attempt;
 use super::key;
 use super::record::bytes;
-use super::session::Session;
+use super::session::{Param, Session};
 use super::state::revision;
 use super::statements::{Statements, repeated};
 
@@ -40,21 +40,34 @@ impl View {
     pub(crate) async fn read<S: Session>(
         session: &mut S,
         statements: &Statements,
-        keys: &[Vec<u8>],
+        keys: &KeysOfCommit<'_>,
     ) -> Attempt<Self> {
-        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        let keys_max = statements.view.keys_max();
+        let KeysOfCommit { objects, control } = keys;
+        let mut view = Self::default();
+        let mut heads = BTreeSet::new();
+        let (sql, keys, times, one) = match (objects.as_slice(), control.as_slice()) {
+            ([], control) => (&statements.view_of_control, control.to_vec(), 1, None),
+            (objects, []) => (&statements.view, objects.to_vec(), 2, Some(&[][..])),
+            (objects, [one]) => (&statements.view, objects.to_vec(), 2, Some(*one)),
+            (objects, control) => (
+                &statements.view_of_both,
+                [objects, control].concat(),
+                3,
+                None,
+            ),
+        };
         // Without keys the counter alone is read.
-        let mut chunks: Vec<&[&[u8]]> = keys.chunks(keys_max.min(keys.len().max(1))).collect();
+        let mut chunks: Vec<&[&[u8]]> =
+            keys.chunks(sql.keys_max().min(keys.len().max(1))).collect();
         if chunks.is_empty() {
             chunks.push(&[]);
         }
-        let mut view = Self::default();
-        let mut heads = BTreeSet::new();
         for chunk in chunks {
-            let (sql, set) = statements.view.of(chunk);
+            let (sql, set) = sql.of(chunk);
+            let mut params = repeated(&set, times);
+            params.extend(one.map(Param::Bytes));
             session
-                .query(sql, &repeated(&set, 3), &mut |row| {
+                .query(sql, &params, &mut |row| {
                     match row.int(0)? {
                         0 => drop(heads.insert(revision(row.int(2)?))),
                         2 => view.entry(bytes(row, 1)?).is_in_trash = true,
@@ -84,12 +97,29 @@ impl View {
     }
 }
 
-/// Returns the stored keys that transactions name, each once, in order.
-pub(crate) fn keys_of(transactions: &[Transaction]) -> Vec<Vec<u8>> {
-    let keys: BTreeSet<&ResourceKey> = transactions
-        .iter()
-        .flat_map(|transaction| &transaction.writes)
-        .map(|write| &write.key)
-        .collect();
-    keys.into_iter().map(key::encode).collect()
+/// The stored keys that transactions name, each once, in order.
+#[derive(Debug)]
+pub(crate) struct KeysOfCommit<'a> {
+    /// Keys of objects.
+    objects: Vec<&'a [u8]>,
+    /// Keys of the internal group.
+    control: Vec<&'a [u8]>,
+}
+
+impl<'a> KeysOfCommit<'a> {
+    /// Returns those of these transactions.
+    pub(crate) fn new(transactions: &'a [Transaction]) -> Self {
+        let keys: BTreeSet<&ResourceKey> = transactions
+            .iter()
+            .flat_map(|transaction| &transaction.writes)
+            .map(|write| &write.key)
+            .collect();
+        let (control, objects): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|key| key.is_internal());
+        let stored = |keys: Vec<&'a ResourceKey>| keys.into_iter().map(key::stored).collect();
+        Self {
+            objects: stored(objects),
+            control: stored(control),
+        }
+    }
 }
