@@ -4,6 +4,9 @@
 //! Rounds go through all of them one after the other, each on new stores, so that what else the
 //! machine does hits all alike; a ratio is one of rates of the same round. The table shows medians.
 //!
+//! Beside the modes stands what two stores cost without the dual writer: a write to legacy and then
+//! one to unified, with nothing to recover by.
+//!
 //! `UNISTORE_BENCH_TARGETS` takes some of them beside the two stores, by their names in the table:
 //! `UNISTORE_BENCH_TARGETS="mode 0,mode 5"`.
 //!
@@ -25,6 +28,7 @@ use std::time::Duration;
 
 use backend_kv::{KvBackend, RedbEngine, RedbOptions};
 use bench::load::{Load, Measured, creates, fill, guarded_updates};
+use bench::plain::PlainDualWrite;
 use bench::rounds::{Size, median, number_from_env, spread};
 use bench::workload::key;
 use conformance::Harness;
@@ -53,13 +57,16 @@ enum Target {
     Legacy,
     /// redb alone.
     Unified,
+    /// Both, one after the other, without a protocol.
+    Plain,
     /// Both under the dual writer.
     Dual(Mode),
 }
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     Target::Legacy,
     Target::Unified,
+    Target::Plain,
     Target::Dual(Mode::Zero),
     Target::Dual(Mode::One),
     Target::Dual(Mode::Two),
@@ -79,6 +86,7 @@ impl Target {
         match self {
             Self::Legacy => legacy_name(),
             Self::Unified => "redb".into(),
+            Self::Plain => "no mode".into(),
             Self::Dual(mode) => format!("mode {}", mode.number()),
         }
     }
@@ -88,7 +96,9 @@ impl Target {
         match self {
             Self::Legacy | Self::Unified => rate(self),
             Self::Dual(Mode::Zero | Mode::One) => rate(Self::Legacy),
-            Self::Dual(Mode::Two | Mode::Three) => rate(Self::Legacy).min(rate(Self::Unified)),
+            Self::Plain | Self::Dual(Mode::Two | Mode::Three) => {
+                rate(Self::Legacy).min(rate(Self::Unified))
+            }
             Self::Dual(Mode::Four | Mode::Five) => rate(Self::Unified),
         }
     }
@@ -97,6 +107,11 @@ impl Target {
         match self {
             Self::Legacy => Ok(Opened::One(filled(open_legacy(legacy).await?, load).await?)),
             Self::Unified => Ok(Opened::One(filled(open_unified(folder)?, load).await?)),
+            Self::Plain => {
+                let legacy = filled(open_legacy(legacy).await?, load).await?;
+                let unified = filled(open_unified(folder)?, load).await?;
+                Ok(Opened::One(Arc::new(PlainDualWrite::new(legacy, unified))))
+            }
             Self::Dual(mode) => {
                 let legacy = filled(open_legacy(legacy).await?, load).await?;
                 let unified = filled(open_unified(folder)?, load).await?;
@@ -171,7 +186,7 @@ fn chosen() -> Vec<Target> {
     }
     let is_asked_for = |target: &Target| match target {
         Target::Legacy | Target::Unified => true,
-        Target::Dual(_) => names.contains(&target.name().as_str()),
+        Target::Plain | Target::Dual(_) => names.contains(&target.name().as_str()),
     };
     TARGETS.into_iter().filter(is_asked_for).collect()
 }
