@@ -209,9 +209,10 @@ impl DualWriter {
     }
 
     /// Ends the work of this process: waits for commits to both stores that are under way and for
-    /// what mode 1 left to the background, at most `patience`, and takes this process out of those
-    /// that a change of mode waits for. Nothing may be asked of it afterwards; a commit to one store
-    /// that is under way is answered by that store, which refuses it once the mode has changed.
+    /// what mode 1 left to the background, at most `patience`, gives up the rights of syncs whose futures
+    /// were dropped, and takes this process out of those that a change of mode waits for. Nothing may
+    /// be asked of it afterwards; a commit to one store that is under way is answered by that store,
+    /// which refuses it once the mode has changed.
     ///
     /// # Errors
     /// As the stores say: then the next change of mode waits until this process's lease ran out.
@@ -231,6 +232,7 @@ impl DualWriter {
         let mut background = std::mem::take(&mut *self.background.lock());
         commits.shutdown().await;
         background.shutdown().await;
+        self.inner.drop_rights().await;
         self.inner.deregister().await
     }
 }

@@ -58,6 +58,8 @@ impl DualWriter {
             queue: Default::default(),
             head: watch::Sender::new(head),
             uncleared: Default::default(),
+            rights: Default::default(),
+            looks: Default::default(),
             options,
         });
         let dual = Self {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -12,7 +12,7 @@ use crate::fence::BaseCache;
 use crate::queue::Queue;
 use crate::record::{Keys, ModeRecord};
 use crate::slots::Slots;
-use crate::view::View;
+use crate::view::{Look, View};
 use crate::{Kind, Options, Side};
 
 /// What all parts of one dual writer share. Nothing in it is needed for safety but the two stores:
@@ -26,6 +26,8 @@ pub(crate) struct Inner {
     /// The mode of kinds without a record, as it was stored at the first open.
     pub(crate) default: ModeRecord,
     pub(crate) views: RwLock<HashMap<Kind, Arc<View>>>,
+    /// Held by who looks up a kind's mode, so that those who come meanwhile need not.
+    pub(crate) looks: Mutex<HashMap<Kind, Arc<tokio::sync::Mutex<Option<Look>>>>>,
     pub(crate) acknowledged: tokio::sync::Mutex<BTreeMap<String, u64>>,
     pub(crate) slots: Slots,
     pub(crate) bases: BaseCache,
@@ -33,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) head: watch::Sender<Revision>,
     /// Sync marks that could not be cleared yet, and why they have to be.
     pub(crate) uncleared: Mutex<BTreeMap<Kind, String>>,
+    /// Kinds that this process has the right to sync, also after a sync that was broken off.
+    pub(crate) rights: Mutex<BTreeSet<Kind>>,
 }
 
 impl Inner {

@@ -100,7 +100,7 @@ impl Inner {
         if let Some(why) = failure {
             self.clear_mark_of(&view, &mut lease, &why).await;
         }
-        self.drop_lease(&lease).await;
+        self.drop_lease(kind, &lease).await;
         result
     }
 
@@ -481,6 +481,7 @@ impl Inner {
         }
         let unchanged = crate::read::unchanged(stored.as_ref());
         let revision = self.put_lease(&key, unchanged, LEASE).await?;
+        self.rights.lock().insert(kind.clone());
         Ok(SyncLease {
             key,
             revision,
@@ -505,10 +506,23 @@ impl Inner {
         Ok(())
     }
 
-    async fn drop_lease(&self, lease: &SyncLease) {
+    async fn drop_lease(&self, kind: &Kind, lease: &SyncLease) {
         let held = Precondition::Revision(lease.revision);
         // Should this fail, the lease runs out.
         let _ = self.put_lease(&lease.key, held, Duration::ZERO).await;
+        self.rights.lock().remove(kind);
+    }
+
+    /// Gives up the rights of syncs that were broken off, so that nobody has to wait for their end.
+    pub(crate) async fn drop_rights(&self) {
+        let kinds = std::mem::take(&mut *self.rights.lock());
+        for kind in kinds {
+            let key = self.keys.lease(&kind);
+            if let Ok(Some(revision)) = self.own_lease(&key).await {
+                let held = Precondition::Revision(revision);
+                let _ = self.put_lease(&key, held, Duration::ZERO).await;
+            }
+        }
     }
 
     async fn put_lease(

@@ -88,6 +88,13 @@ impl View {
     }
 }
 
+/// The last look at a kind's control records.
+#[derive(Debug)]
+pub(crate) struct Look {
+    began: Instant,
+    seen: Result<Arc<View>>,
+}
+
 /// One store's copy of a mode record.
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
@@ -107,12 +114,28 @@ impl Copy {
 }
 
 impl Inner {
-    /// Returns what may be relied on now, looking it up if need be.
+    /// Returns what may be relied on now, looking it up if need be. Callers that come at the same time
+    /// share one look, also if it fails.
     pub(crate) async fn view(&self, kind: &Kind) -> Result<Arc<View>> {
-        match self.steady(kind) {
-            Some(view) => Ok(view),
-            None => self.load(kind).await,
+        if let Some(view) = self.steady(kind) {
+            return Ok(view);
         }
+        let called = Instant::now();
+        let look = Arc::clone(self.looks.lock().entry(kind.clone()).or_default());
+        let mut last = look.lock().await;
+        if let Some(view) = self.steady(kind) {
+            return Ok(view);
+        }
+        if let Some(last) = last.as_ref().filter(|last| last.began > called) {
+            return last.seen.clone();
+        }
+        let began = Instant::now();
+        let seen = self.load(kind).await;
+        *last = Some(Look {
+            began,
+            seen: seen.clone(),
+        });
+        seen
     }
 
     /// Returns what may be relied on without looking it up.

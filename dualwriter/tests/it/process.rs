@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::step::{key, put};
-use conformance::{Fault, Faulty, Operation};
-use dualwriter::{DualWriter, DualWriterConfig, Forced, Gate, Kind, Mode, Options};
+use conformance::{Fault, Faulty, Gate, Operation};
+use dualwriter::{DualWriter, DualWriterConfig, Forced, Gate as ModeGate, Kind, Mode, Options};
 use storage_core::{
     ErrorKind, INTERNAL_GROUP, ListQuery, Memory, Precondition, Scope, StorageBackend,
     StorageBackendExt, Transaction,
@@ -46,7 +46,7 @@ async fn a_configuration_raises_a_mode_and_never_lowers_it() {
     let [(of, refusal)] = refused.as_slice() else {
         panic!("{refused:?}");
     };
-    assert_eq!((of, refusal.gate), (&kind(), Gate::Configuration));
+    assert_eq!((of, refusal.gate), (&kind(), ModeGate::Configuration));
     assert_eq!(second.status(&kind()).await.unwrap().mode, 3);
 }
 
@@ -137,6 +137,73 @@ async fn a_write_whose_caller_went_away_is_under_way_until_it_is_done() {
     until("the write is done", async || dual.commits_under_way() == 0).await;
     for store in [&legacy, &unified] {
         assert!(store.get(&key("a"), None).await.unwrap().is_some());
+    }
+}
+
+/// Paused time goes on when nobody has anything to do.
+async fn background_is_idle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Who broke a sync off with Ctrl-C and asked again was told for 15 s that another process syncs.
+#[tokio::test(start_paused = true)]
+async fn closing_gives_up_the_right_of_a_sync_that_was_broken_off() {
+    let (legacy, unified) = stores();
+    legacy.create(key("a"), "1".into()).await.unwrap();
+    let connection = Faulty::new(Arc::clone(&unified));
+    let faults = connection.faults();
+    let opening = DualWriter::open(
+        Arc::clone(&legacy),
+        Arc::new(connection),
+        options(Mode::Two),
+    );
+    let first = Arc::new(opening.await.unwrap());
+    first.status(&kind()).await.unwrap();
+    let second = open(&legacy, &unified, options(Mode::Two)).await;
+    background_is_idle().await;
+
+    let listing = faults.hold_next(Operation::List);
+    let syncing = tokio::spawn({
+        let first = Arc::clone(&first);
+        async move { first.sync(&kind(), &mut |_| {}).await }
+    });
+    listing.reached().await;
+    let refused = second.sync(&kind(), &mut |_| {}).await.unwrap_err();
+    assert!(refused.to_string().contains("is being synced"), "{refused}");
+    syncing.abort();
+    assert!(syncing.await.unwrap_err().is_cancelled());
+    listing.release();
+    first.close().await.unwrap();
+    assert!(second.sync(&kind(), &mut |_| {}).await.unwrap().complete);
+}
+
+/// Of 64 writers that began together each looked the mode up for itself.
+#[tokio::test(start_paused = true)]
+async fn writers_that_begin_together_share_one_look_at_the_mode() {
+    let (legacy, unified) = stores();
+    let connection = Faulty::new(Arc::clone(&legacy));
+    let faults = connection.faults();
+    let opening = DualWriter::open(Arc::new(connection), unified, options(Mode::Zero));
+    let dual = Arc::new(opening.await.unwrap());
+    background_is_idle().await;
+    let looks = Gate::default();
+    for call in 0..64 {
+        faults.after(call, Operation::Get, Fault::HoldBefore(looks.clone()));
+    }
+    let before = faults.calls(Operation::Get);
+    let writing: Vec<_> = (0..64)
+        .map(|number| {
+            let dual = Arc::clone(&dual);
+            let create = async move { dual.create(key(&number.to_string()), "1".into()).await };
+            tokio::spawn(create)
+        })
+        .collect();
+    looks.reached().await;
+    background_is_idle().await;
+    assert_eq!(faults.calls(Operation::Get), before + 1);
+    looks.release();
+    for writing in writing {
+        writing.await.unwrap().unwrap();
     }
 }
 

@@ -6,7 +6,7 @@ mod stores;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use dualwriter::{Forced, Kind, Mode, Repair};
 
 use self::answer::Answer;
@@ -16,6 +16,7 @@ use crate::cli::{
     MigrateArguments, MigrateCommand, PromoteArguments, RollbackArguments, VerifyArguments,
 };
 use crate::config_file::ConfigFile;
+use crate::signals::Signals;
 
 /// The exit code when what was asked for was done.
 const DONE: u8 = SAME;
@@ -26,8 +27,15 @@ const NO: u8 = DIFFERENT;
 pub(crate) async fn run(arguments: MigrateArguments, file: &ConfigFile) -> Result<ExitCode> {
     let answer = Answer::new(arguments.reach.output);
     let reach = reach(arguments.reach, file).await?;
-    let code = order(&*reach, arguments.command, &answer).await;
-    reach.close().await;
+    let mut signals = Signals::listen()?;
+    let code = tokio::select! {
+        code = order(&*reach, arguments.command, &answer) => code,
+        () = signals.next() => Err(anyhow!("interrupted: {}", reach.after_interrupt())),
+    };
+    tokio::select! {
+        () = reach.close() => {}
+        () = signals.next() => {}
+    }
     Ok(ExitCode::from(code?))
 }
 

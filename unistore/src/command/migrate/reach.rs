@@ -40,6 +40,9 @@ pub(super) trait Reach: Send + Sync {
 
     async fn close(&self) {}
 
+    /// Says what becomes of an order that a signal broke off.
+    fn after_interrupt(&self) -> &'static str;
+
     async fn statuses(&self) -> Result<Vec<Migration>> {
         let mut statuses = Vec::new();
         for kind in kinds() {

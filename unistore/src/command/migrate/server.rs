@@ -55,6 +55,10 @@ impl Server {
 
 #[async_trait]
 impl Reach for Server {
+    fn after_interrupt(&self) -> &'static str {
+        "the server goes on with what it was asked for; `unistore migrate status` tells how far it is"
+    }
+
     async fn status(&self, kind: &Kind) -> Result<Migration> {
         let response = self.client.get(&path(kind)).await?;
         let mut status = shown(kind, &read(&response)?)?;

@@ -44,6 +44,10 @@ impl Reach for Stores {
         self.layers.shutdown().await;
     }
 
+    fn after_interrupt(&self) -> &'static str {
+        "the same command goes on where this one was; `unistore migrate status` tells how far that is"
+    }
+
     async fn status(&self, kind: &Kind) -> Result<Migration> {
         Ok(self.dual_writer()?.status(kind).await?.into())
     }
