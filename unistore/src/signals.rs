@@ -1,4 +1,4 @@
-//! The signals that end a server.
+//! The signals that end a server, or a command that may take long.
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};

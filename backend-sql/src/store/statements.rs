@@ -30,10 +30,12 @@ pub(crate) struct Statements {
     pub(crate) changes_of: Sql,
     pub(crate) stats: Sql,
 
-    /// Of objects and at most one control record.
+    /// Of a set of objects and one control record.
     pub(crate) view: KeySetSql,
-    pub(crate) view_of_control: KeySetSql,
+    /// Of a set of keys of both kinds.
     pub(crate) view_of_both: KeySetSql,
+    /// Of a set of control records.
+    pub(crate) view_of_control: KeySetSql,
     pub(crate) insert_history: RowsSql,
     pub(crate) upsert_live: RowsSql,
     pub(crate) delete_live: KeySetSql,
@@ -115,23 +117,16 @@ const STATS: &str = "SELECT key_path, objects FROM resource_count \
     WHERE key_path >= ? AND key_path < ? AND objects > 0 ORDER BY key_path";
 
 // What a commit has to know, from one snapshot: the counter (0), objects (1), trash (2) and
-// control records (3). Most commits name objects and at most one control record, and what is not
-// asked for is not looked up.
+// control records (3). What is not asked for is not looked up, and most commits name objects and
+// at most one control record.
 const VIEW: &str = "SELECT 0, NULL, resource_version, 0 FROM resource_version WHERE id = 1 \
     UNION ALL SELECT 1, key_path, resource_version, created_resource_version \
         FROM resource WHERE key_path {keys} \
     UNION ALL SELECT 2, key_path, resource_version, 0 FROM resource_trash WHERE key_path {keys} \
     UNION ALL SELECT 3, key_path, resource_version, created_resource_version \
-        FROM resource_control WHERE key_path = ?";
+        FROM resource_control WHERE key_path {control}";
 
 const VIEW_OF_CONTROL: &str = "SELECT 0, NULL, resource_version, 0 FROM resource_version WHERE id = 1 \
-    UNION ALL SELECT 3, key_path, resource_version, created_resource_version \
-        FROM resource_control WHERE key_path {keys}";
-
-const VIEW_OF_BOTH: &str = "SELECT 0, NULL, resource_version, 0 FROM resource_version WHERE id = 1 \
-    UNION ALL SELECT 1, key_path, resource_version, created_resource_version \
-        FROM resource WHERE key_path {keys} \
-    UNION ALL SELECT 2, key_path, resource_version, 0 FROM resource_trash WHERE key_path {keys} \
     UNION ALL SELECT 3, key_path, resource_version, created_resource_version \
         FROM resource_control WHERE key_path {keys}";
 
@@ -202,9 +197,9 @@ impl Statements {
             changes: one(CHANGES),
             changes_of: one(CHANGES_OF),
             stats: one(STATS),
-            view: keys(VIEW),
+            view: keys(&VIEW.replace("{control}", "= ?")),
+            view_of_both: keys(&VIEW.replace("{control}", "{keys}")),
             view_of_control: keys(VIEW_OF_CONTROL),
-            view_of_both: keys(VIEW_OF_BOTH),
             insert_history: insert(dialect, "resource_history", &HISTORY_COLUMNS, ""),
             upsert_live: upsert_record(dialect, "resource"),
             delete_live: delete("resource"),

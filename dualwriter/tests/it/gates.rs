@@ -9,10 +9,6 @@ use storage_core::{Memory, Precondition, StorageBackend, StorageBackendExt, Tran
 
 use crate::rig::{Backend, open, options};
 
-fn process(mode: Mode) -> Options {
-    options(mode)
-}
-
 fn stores() -> (Backend, Backend) {
     (Arc::new(Memory::new()), Arc::new(Memory::new()))
 }
@@ -39,14 +35,14 @@ async fn to(dual: &DualWriter, mode: Mode) {
 #[tokio::test(start_paused = true)]
 async fn a_sync_of_mode_1_does_not_make_unified_complete() {
     let (legacy, unified) = stores();
-    let operator = open(&legacy, &unified, process(Mode::One)).await;
+    let operator = open(&legacy, &unified, options(Mode::One)).await;
     assert!(sync(&operator).await);
     let connection = Faulty::new(Arc::clone(&unified));
     let faults = connection.faults();
     let dies = DualWriter::open(
         Arc::clone(&legacy),
         Arc::new(connection),
-        process(Mode::One),
+        options(Mode::One),
     );
     let dies = dies.await.unwrap();
     dies.status(&kind()).await.unwrap();
@@ -68,7 +64,7 @@ async fn a_sync_of_mode_1_does_not_make_unified_complete() {
 async fn what_was_never_synced_is_not_lost_by_way_of_mode_3() {
     let (legacy, unified) = stores();
     legacy.create(key("a"), "1".into()).await.unwrap();
-    let dual = open(&legacy, &unified, process(Mode::Zero)).await;
+    let dual = open(&legacy, &unified, options(Mode::Zero)).await;
     to(&dual, Mode::Five).await;
     let down = async |mode| dual.set_mode(&kind(), mode, Forced::AcceptLoss).await;
     let refused = down(Mode::Three).await.unwrap_err();
@@ -86,7 +82,7 @@ async fn what_was_never_synced_is_not_lost_by_way_of_mode_3() {
 #[tokio::test(start_paused = true)]
 async fn a_truth_that_comes_down_to_mode_3_and_goes_up_again_is_complete() {
     let (legacy, unified) = stores();
-    let dual = open(&legacy, &unified, process(Mode::Four)).await;
+    let dual = open(&legacy, &unified, options(Mode::Four)).await;
     dual.commit_one(put("a", "1")).await.unwrap();
     let kind = kind();
     let down = dual.set_mode(&kind, Mode::Three, Forced::AcceptLoss);
@@ -101,7 +97,7 @@ async fn a_truth_that_comes_down_to_mode_3_and_goes_up_again_is_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_way_back_is_not_too_large() {
     let (legacy, unified) = stores();
-    let dual = open(&legacy, &unified, process(Mode::Four)).await;
+    let dual = open(&legacy, &unified, options(Mode::Four)).await;
     assert!(sync(&dual).await);
     let large = bytes::Bytes::from(vec![b'x'; 400 << 10]);
     for value in [bytes::Bytes::from("small"), large] {
@@ -123,7 +119,7 @@ async fn a_sync_that_failed_once_can_succeed() {
     let patient = || Options {
         help_after: std::time::Duration::from_secs(30),
         patience: std::time::Duration::from_millis(20),
-        ..process(Mode::Two)
+        ..options(Mode::Two)
     };
     let operator = open(&legacy, &unified, patient()).await;
     let connection = Faulty::new(Arc::clone(&legacy));
@@ -131,7 +127,7 @@ async fn a_sync_that_failed_once_can_succeed() {
     let slow = DualWriter::open(
         Arc::new(connection),
         Arc::clone(&unified),
-        process(Mode::Two),
+        options(Mode::Two),
     );
     let slow = slow.await.unwrap();
     slow.status(&kind()).await.unwrap();

@@ -2,15 +2,18 @@
 //! operator, and with the commands of the binary.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::dashboards::{assert_same, create_all};
 use crate::support::kubectl::Kubectl;
-use crate::support::server::{Server, run, succeed, unistore};
+use crate::support::server::{Server, run, send, succeed, unistore};
 use crate::support::stores::{Store, engines};
 
 const KIND: &str = "dashboards.dashboard.grafana.app";
@@ -462,6 +465,36 @@ fn the_configuration_raises_modes_and_its_errors_are_told() {
     write("");
     let same = ["serve", "--store", &unified.url, "--legacy", &unified.url];
     assert!(complaint(&same).contains("are the same store"));
+}
+
+/// Ctrl-C ended the command without a word, and without giving up what it held.
+#[test]
+fn a_command_that_is_interrupted_says_what_becomes_of_its_order() {
+    let (legacy, unified) = (Store::new("sqlite"), Store::new("redb"));
+    let server = serve(&legacy, &unified);
+    let address = server.url.strip_prefix("https://").unwrap().to_owned();
+    server.stop();
+    // In the server's place somebody who never answers.
+    let silent = TcpListener::bind(&address).unwrap();
+    let data = unified.data().display().to_string();
+    let mut command = unistore(&["migrate", "sync", KIND, "--data-dir", &data]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let told = thread::spawn(move || {
+        let mut told = String::new();
+        stderr.read_to_string(&mut told).unwrap();
+        // Should the command have ended before it asked, nobody else would.
+        let _ = TcpStream::connect(address);
+        told
+    });
+    let _asked = silent.accept().unwrap();
+    send(child.id(), Signal::INT);
+    let status = child.wait().unwrap();
+    let told = told.join().unwrap();
+    assert_eq!(status.code(), Some(2), "{status}: {told}");
+    let expected = "error: interrupted: the server goes on with what it was asked for; \
+        `unistore migrate status` tells how far it is\n";
+    assert_eq!(told, expected);
 }
 
 /// Runs the binary, which must fail, and returns why.

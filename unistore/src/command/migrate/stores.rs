@@ -45,7 +45,7 @@ impl Reach for Stores {
     }
 
     fn after_interrupt(&self) -> &'static str {
-        "the same command goes on where this one was; `unistore migrate status` tells how far that is"
+        "`unistore migrate status` tells how far it came; a sync that is asked for again goes on from there"
     }
 
     async fn status(&self, kind: &Kind) -> Result<Migration> {

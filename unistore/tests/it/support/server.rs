@@ -40,6 +40,12 @@ pub(crate) fn succeed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Sends a signal to a process.
+pub(crate) fn send(process: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
 /// A serving process. Dropping it kills it.
 pub(crate) struct Server {
     child: Child,
@@ -109,8 +115,7 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        send(self.pid(), signal);
     }
 
     /// Waits for its end.
