@@ -232,6 +232,8 @@ impl DualWriter {
         let mut background = std::mem::take(&mut *self.background.lock());
         commits.shutdown().await;
         background.shutdown().await;
+        let mut tasks = std::mem::take(&mut *self.inner.tasks.lock());
+        tasks.shutdown().await;
         self.inner.drop_rights().await;
         self.inner.deregister().await
     }

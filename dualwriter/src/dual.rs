@@ -26,6 +26,17 @@ pub struct DualWriter {
     /// Commits under way: aborted when this is dropped, as by a crash; so is the background.
     pub(crate) commits: Mutex<JoinSet<()>>,
     pub(crate) background: Mutex<JoinSet<()>>,
+    _tasks: EndedWithThis,
+}
+
+/// Tasks that are aborted when this is dropped.
+#[derive(Debug)]
+struct EndedWithThis(Arc<Mutex<JoinSet<()>>>);
+
+impl Drop for EndedWithThis {
+    fn drop(&mut self) {
+        self.0.lock().abort_all();
+    }
 }
 
 impl DualWriter {
@@ -46,7 +57,8 @@ impl DualWriter {
             Side::Legacy => *legacy.head().borrow(),
             Side::Unified => *unified.head().borrow(),
         };
-        let inner = Arc::new(Inner {
+        let inner = Arc::new_cyclic(|me| Inner {
+            me: me.clone(),
             legacy,
             unified,
             keys,
@@ -60,10 +72,13 @@ impl DualWriter {
             uncleared: Default::default(),
             rights: Default::default(),
             looks: Default::default(),
+            tasks: Default::default(),
+            syncing: Default::default(),
             options,
         });
         let dual = Self {
             info: info(&inner),
+            _tasks: EndedWithThis(Arc::clone(&inner.tasks)),
             inner,
             commits: Mutex::default(),
             background: Mutex::default(),

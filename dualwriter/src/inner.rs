@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use storage_core::{
-    Outcome, ResourceKey, Result, Revision, StorageBackend, StorageBackendExt, Timestamp,
-    Transaction,
+    Error, ErrorKind, Outcome, ResourceKey, Result, Revision, StorageBackend, StorageBackendExt,
+    Timestamp, Transaction,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::fence::BaseCache;
 use crate::queue::Queue;
@@ -19,6 +21,7 @@ use crate::{Kind, Options, Side};
 /// the rest may be lost at any moment, as it is in a crash.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    pub(crate) me: Weak<Inner>,
     pub(crate) legacy: Arc<dyn StorageBackend>,
     pub(crate) unified: Arc<dyn StorageBackend>,
     pub(crate) options: Options,
@@ -26,8 +29,10 @@ pub(crate) struct Inner {
     /// The mode of kinds without a record, as it was stored at the first open.
     pub(crate) default: ModeRecord,
     pub(crate) views: RwLock<HashMap<Kind, Arc<View>>>,
-    /// Held by who looks up a kind's mode, so that those who come meanwhile need not.
-    pub(crate) looks: Mutex<HashMap<Kind, Arc<tokio::sync::Mutex<Option<Look>>>>>,
+    /// The last look at each kind's mode: who comes while it is under way need not look as well.
+    pub(crate) looks: Mutex<HashMap<Kind, Look>>,
+    /// What callers wait for and must not hold up by going away, or by not being polled any more.
+    pub(crate) tasks: Arc<Mutex<JoinSet<()>>>,
     pub(crate) acknowledged: tokio::sync::Mutex<BTreeMap<String, u64>>,
     pub(crate) slots: Slots,
     pub(crate) bases: BaseCache,
@@ -37,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) uncleared: Mutex<BTreeMap<Kind, String>>,
     /// Kinds that this process has the right to sync, also after a sync that was broken off.
     pub(crate) rights: Mutex<BTreeSet<Kind>>,
+    /// Kinds that this process is syncing now.
+    pub(crate) syncing: Mutex<BTreeSet<Kind>>,
 }
 
 impl Inner {
@@ -45,6 +52,25 @@ impl Inner {
             Side::Legacy => &*self.legacy,
             Side::Unified => &*self.unified,
         }
+    }
+
+    /// Starts something that goes on whether or not its caller does.
+    pub(crate) fn start<T, F>(&self, work: impl FnOnce(Arc<Self>) -> F) -> oneshot::Receiver<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        // Who calls this holds a reference; without one there is nobody to answer.
+        if let Some(me) = self.me.upgrade() {
+            let work = work(me);
+            let mut tasks = self.tasks.lock();
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(async move {
+                let _ = answer.send(work.await);
+            });
+        }
+        answered
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -76,4 +102,9 @@ impl Inner {
     pub(crate) fn is_live_here(&self, owner: u128, object: &ResourceKey) -> bool {
         self.owns(owner) && self.slots.is_taken(object)
     }
+}
+
+/// The answer to who waits for something that was given up because the dual writer was closed.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Unavailable, "wait", "the dual writer was closed")
 }

@@ -78,7 +78,7 @@ pub use kind::Kind;
 pub use mode::{Mode, Policy, Reads, Side, Syncing, UnifiedErrors, Writes, policy_table};
 pub use queue::QUEUE_OBJECTS_MAX;
 pub use record::Forced;
-pub use stored::{StoredMode, stored_modes};
+pub use stored::{Outdated, StoredMode, outdated, stored_modes};
 pub use sync::{OnProgress, Progress, SyncReport};
 pub use transition::{Gate, Refusal, Transition, TransitionError};
 pub use verify::{Difference, Repair, Unequal, VerifyReport};

@@ -146,6 +146,9 @@ impl Inner {
         let asked = query.at.or(query.cursor.as_ref().map(|c| c.revision));
         self.refuse_old(sides, asked)?;
         if let Some(side) = sides.uniform {
+            if let Some(asked) = asked {
+                self.reach(side, asked).await?;
+            }
             let page = self.store(side).list(query).await?;
             if query.scope.is_internal() {
                 return self.without_ours(side, query, page).await;
@@ -154,7 +157,11 @@ impl Inner {
         }
         // Both stores at one revision number: what they commit later has a higher one.
         let at = match asked {
-            Some(at) => at,
+            Some(at) => {
+                self.reach(Side::Legacy, at).await?;
+                self.reach(Side::Unified, at).await?;
+                at
+            }
             None => self.level().await?,
         };
         let mut at_revision = query.clone();
@@ -295,9 +302,7 @@ impl Inner {
     /// The other store's revisions may be ahead, and `head` tells the highest of both.
     async fn changes_uniform(&self, side: Side, query: &ChangesQuery) -> Result<Changes> {
         let head = *self.head.borrow();
-        if query.after > *self.store(side).head().borrow() && query.after <= head {
-            self.raise(side, head).await?;
-        }
+        self.reach(side, query.after).await?;
         let answer = self.store(side).changes(query).await?;
         if answer.changes.is_empty() && answer.through < head {
             self.raise(side, head).await?;

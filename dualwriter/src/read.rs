@@ -51,6 +51,7 @@ impl Inner {
         if at < view.floor() && !key.is_internal() {
             return Err(expired("get", view, at));
         }
+        self.reach(view.mode.read_side(), at).await?;
         store.get(key, Some(at)).await
     }
 
@@ -215,6 +216,9 @@ impl Inner {
         {
             return Err(expired("list", view, asked));
         }
+        if let Some(asked) = asked {
+            self.reach(view.mode.read_side(), asked).await?;
+        }
         let newest = is_newest(query);
         match view.mode.policy().reads {
             Reads::Legacy => self.legacy.list(query).await,
@@ -252,6 +256,16 @@ impl Inner {
                 self.unified.list(query).await
             }
         }
+    }
+
+    /// Lifts a store that is behind to a revision that `head` told of, and the other store may have
+    /// come to.
+    pub(crate) async fn reach(&self, side: Side, asked: Revision) -> Result<()> {
+        let head = *self.head.borrow();
+        if asked > *self.store(side).head().borrow() && asked <= head {
+            self.raise(side, head).await?;
+        }
+        Ok(())
     }
 
     /// Raises a store's revisions, if they are behind.

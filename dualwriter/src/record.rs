@@ -258,6 +258,9 @@ pub(crate) struct PassRecord {
     pub(crate) failed: u64,
     /// Unified's head when the pass began.
     pub(crate) started_at: u64,
+    /// The mark was cleared meanwhile, by a difference that the pass may have passed by.
+    #[serde(default)]
+    pub(crate) disturbed: bool,
 }
 
 impl PassRecord {

@@ -74,6 +74,20 @@ struct SyncLease {
     key: ResourceKey,
     revision: Revision,
     renewed: Instant,
+    /// The pass as it was saved last.
+    saved: Option<PassRecord>,
+}
+
+/// Says that this process is syncing a kind, until it is dropped.
+struct Syncing<'a> {
+    inner: &'a Inner,
+    kind: &'a Kind,
+}
+
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        self.inner.syncing.lock().remove(self.kind);
+    }
 }
 
 impl Inner {
@@ -86,6 +100,8 @@ impl Inner {
         let started = Instant::now();
         let view = self.view(kind).await?;
         let direction = syncable(&view)?;
+        // The right is this process's: a second sync in it would take it from the first.
+        let _syncing = self.only_sync(kind)?;
         let mut lease = self.take_lease(kind).await?;
         let result = self
             .run_sync(&view, direction, &mut lease, on_progress)
@@ -104,6 +120,14 @@ impl Inner {
         result
     }
 
+    fn only_sync<'a>(&'a self, kind: &'a Kind) -> Result<Syncing<'a>> {
+        if !self.syncing.lock().insert(kind.clone()) {
+            let context = format!("{kind} is being synced by this process already");
+            return Err(Error::new(ErrorKind::Overloaded, "sync", context));
+        }
+        Ok(Syncing { inner: self, kind })
+    }
+
     async fn run_sync(
         &self,
         view: &View,
@@ -119,7 +143,7 @@ impl Inner {
             failed: 0,
             complete: false,
         };
-        let mut pass = self.resumable_pass(view).await?;
+        let mut pass = self.resumable_pass(view, lease).await?;
         while report.passes < PASSES_MAX {
             self.run_pass(view, direction, &mut pass, lease, on_progress)
                 .await?;
@@ -127,8 +151,7 @@ impl Inner {
             report.compared += pass.compared;
             report.repaired += pass.repaired;
             report.failed = pass.failed;
-            if is_clean(view, &pass) {
-                self.mark_complete(view, &pass, lease).await?;
+            if is_clean(view, &pass) && self.mark_complete(view, &pass, lease).await? {
                 report.complete = true;
                 return Ok(report);
             }
@@ -140,8 +163,9 @@ impl Inner {
         Ok(report)
     }
 
-    async fn resumable_pass(&self, view: &View) -> Result<PassRecord> {
+    async fn resumable_pass(&self, view: &View, lease: &mut SyncLease) -> Result<PassRecord> {
         let record = self.sync_record(&view.kind).await?.0;
+        lease.saved.clone_from(&record.pass);
         match record.pass {
             // One that came to its end has nothing to go on with, and has counted what failed.
             Some(pass) if pass.goes_on(view.record.epoch) => Ok(pass),
@@ -351,15 +375,33 @@ impl Inner {
         }
     }
 
-    async fn save_pass(&self, view: &View, pass: &PassRecord, lease: &mut SyncLease) -> Result<()> {
+    async fn save_pass(
+        &self,
+        view: &View,
+        pass: &mut PassRecord,
+        lease: &mut SyncLease,
+    ) -> Result<()> {
         self.renew_lease(lease).await?;
         let (mut record, unchanged) = self.sync_record(&view.kind).await?;
+        pass.disturbed |= record.pass != lease.saved;
         record.pass = Some(pass.clone());
-        self.write_sync(view, &record, unchanged, lease).await
+        self.write_sync(view, &record, unchanged, lease).await?;
+        lease.saved = record.pass;
+        Ok(())
     }
 
-    async fn mark_complete(&self, view: &View, pass: &PassRecord, lease: &SyncLease) -> Result<()> {
-        let (_, unchanged) = self.sync_record(&view.kind).await?;
+    /// Sets the mark, unless something was found to differ since the pass began: it may be what the
+    /// pass had compared before.
+    async fn mark_complete(
+        &self,
+        view: &View,
+        pass: &PassRecord,
+        lease: &SyncLease,
+    ) -> Result<bool> {
+        let (known, unchanged) = self.sync_record(&view.kind).await?;
+        if known.pass != lease.saved {
+            return Ok(false);
+        }
         let record = SyncRecord {
             complete_epoch: Some(view.record.epoch),
             through: pass.started_at,
@@ -367,7 +409,8 @@ impl Inner {
             cleared: None,
             pass: None,
         };
-        self.write_sync(view, &record, unchanged, lease).await
+        self.write_sync(view, &record, unchanged, lease).await?;
+        Ok(true)
     }
 
     /// Writes it if the lease and the epoch still hold.
@@ -439,7 +482,8 @@ impl Inner {
             .insert(view.kind.clone(), why.to_owned());
     }
 
-    /// Clears the mark of a completed sync. What cannot be cleared now is cleared later.
+    /// Clears the mark of a completed sync, and has one that is under way begin its pass again. What
+    /// cannot be cleared now is cleared later.
     pub(crate) async fn clear_mark(&self, kind: &Kind, why: &str) {
         for _ in 0..BUSY_ATTEMPTS {
             match self.try_clear_mark(kind, why).await {
@@ -456,10 +500,13 @@ impl Inner {
 
     async fn try_clear_mark(&self, kind: &Kind, why: &str) -> Result<bool> {
         let (record, unchanged) = self.sync_record(kind).await?;
-        if record.complete_epoch.is_none() && record.cleared.is_some() {
+        if record.complete_epoch.is_none() && record.cleared.is_some() && record.pass.is_none() {
             return Ok(true);
         }
-        let record = without_mark(record, why);
+        let record = SyncRecord {
+            pass: None,
+            ..without_mark(record, why)
+        };
         let put = Transaction::put(self.keys.sync(kind), unchanged, to_json(&record));
         Ok(self.unified.commit_one(put).await?.revision().is_some())
     }
@@ -475,17 +522,22 @@ impl Inner {
             let ahead = now.saturating_add(LEASE * 2).as_millis();
             let mine = record.owner == self.options.instance.to_string();
             if until > now.as_millis() && until < ahead && !mine {
-                let context = format!("{kind} is being synced by process {}", record.owner);
+                let context = format!(
+                    "{kind} is being synced by process {}; if that died, wait {} s",
+                    record.owner,
+                    LEASE.as_secs()
+                );
                 return Err(Error::new(ErrorKind::Overloaded, "sync", context));
             }
         }
         let unchanged = crate::read::unchanged(stored.as_ref());
-        let revision = self.put_lease(&key, unchanged, LEASE).await?;
         self.rights.lock().insert(kind.clone());
+        let revision = self.put_lease(&key, unchanged, LEASE).await?;
         Ok(SyncLease {
             key,
             revision,
             renewed: Instant::now(),
+            saved: None,
         })
     }
 
@@ -579,5 +631,7 @@ pub(crate) fn syncable(view: &View) -> Result<Direction> {
 /// Tells whether nothing is left to do after a pass. In modes 4 and 5, whose writes do not reach
 /// legacy, what comes after the start of the pass is left to the change of mode.
 fn is_clean(view: &View, pass: &PassRecord) -> bool {
-    pass.failed == 0 && (pass.repaired == 0 || !view.mode.writes_reach(Side::Legacy))
+    pass.failed == 0
+        && !pass.disturbed
+        && (pass.repaired == 0 || !view.mode.writes_reach(Side::Legacy))
 }

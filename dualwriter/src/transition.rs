@@ -103,7 +103,9 @@ pub(crate) fn gate(
     let synced = sync.complete_epoch == Some(steady_epoch(record));
     let covered = record.coverage == Coverage::Complete;
     let refusal = |gate: Gate, how: &str| {
-        let cleared = sync.cleared.as_ref().filter(|_| !synced);
+        // Mode 5 has no sync: what cleared the mark was of a mode before it.
+        let of_this = gate == Gate::Sync && from != Mode::Five && !synced;
+        let cleared = sync.cleared.as_ref().filter(|_| of_this);
         let cleared = cleared.map(|why| format!(" (the mark was cleared: {why})"));
         Err(Refusal {
             from: from.number(),
@@ -118,7 +120,13 @@ pub(crate) fn gate(
         Mode::Four | Mode::Five => true,
     };
     match (from, to) {
-        (_, Mode::Five) => Ok(Passed::Rightly),
+        (_, Mode::Five) if covered => Ok(Passed::Rightly),
+        (Mode::Two | Mode::Three, Mode::Five) if synced => Ok(Passed::Rightly),
+        (Mode::Three, Mode::Five) if Side::from(record.authority) == Side::Unified => {
+            Ok(Passed::Rightly)
+        }
+        // It asks for nothing, but what was never synced is missing then.
+        (_, Mode::Five) => Ok(Passed::ByForce),
         (Mode::Four | Mode::Five, Mode::Zero | Mode::One | Mode::Two | Mode::Three)
         | (Mode::Three, Mode::Zero | Mode::One | Mode::Two)
             if legacy_misses_writes =>
@@ -129,19 +137,20 @@ pub(crate) fn gate(
                     Gate::ReverseSync,
                     "unified misses what was never synced, and would be the truth in mode 3 as \
                          well; change to mode 2 or below and accept the loss of what was written \
-                         since legacy was left",
+                         since legacy was left: --accept-loss or spec.acceptLoss",
                 ),
                 Forced::AcceptLoss => Ok(Passed::ByForce),
                 Forced::No | Forced::SkipSync if from >= Mode::Four && !covered => refusal(
                     Gate::ReverseSync,
                     "legacy misses what was written since it was left, and unified misses what \
                      was never synced, so neither can be made equal to the other; accept the loss \
-                     of what was written since explicitly",
+                     of what was written since: --accept-loss or spec.acceptLoss",
                 ),
                 Forced::No | Forced::SkipSync => refusal(
                     Gate::ReverseSync,
                     "legacy misses what was written since it was left; run a sync, which goes \
-                     from unified to legacy in this mode, or accept the loss explicitly",
+                     from unified to legacy in this mode, or accept the loss: --accept-loss or \
+                     spec.acceptLoss",
                 ),
             }
         }
@@ -149,7 +158,8 @@ pub(crate) fn gate(
             Forced::SkipSync => Ok(Passed::ByForce),
             Forced::No | Forced::AcceptLoss => refusal(
                 Gate::Sync,
-                "change to mode 2 first and complete a sync there, or set skip_data_sync",
+                "change to mode 2 first and complete a sync there, or go without one: --skip-sync, \
+                 spec.skipSync or skip_data_sync",
             ),
         },
         (Mode::Two, Mode::Three | Mode::Four) => match forced {
@@ -157,7 +167,8 @@ pub(crate) fn gate(
             Forced::SkipSync => Ok(Passed::ByForce),
             Forced::No | Forced::AcceptLoss => refusal(
                 Gate::Sync,
-                "complete a sync in this mode, or set skip_data_sync",
+                "complete a sync in this mode, or go without one: --skip-sync, spec.skipSync or \
+                 skip_data_sync",
             ),
         },
         (Mode::Five, Mode::Four) => match forced {
@@ -167,7 +178,7 @@ pub(crate) fn gate(
                 Gate::Sync,
                 "unified misses what was never synced, and mode 5 has no sync that could bring it; \
                  change to mode 2 or below and accept the loss of what was written since legacy \
-                 was left, or set skip_data_sync",
+                 was left, or go without a sync: spec.skipSync or skip_data_sync",
             ),
         },
         (Mode::Three, Mode::Four) => match forced {
@@ -177,7 +188,8 @@ pub(crate) fn gate(
             Forced::SkipSync => Ok(Passed::ByForce),
             Forced::No | Forced::AcceptLoss => refusal(
                 Gate::Sync,
-                "unified was never known to be complete; complete a sync, or set skip_data_sync",
+                "unified was never known to be complete; complete a sync, or go without one: \
+                 --skip-sync, spec.skipSync or skip_data_sync",
             ),
         },
         _ => Ok(Passed::Rightly),
@@ -323,7 +335,7 @@ impl Inner {
         self.flip(kind, home, &copy, &done, &sides).await?;
         if passed == Passed::ByForce {
             let forced = change.forced;
-            tracing::warn!(%kind, %from, %to, ?forced, "a gate was opened by hand");
+            tracing::warn!(%kind, %from, %to, ?forced, "a gate was passed by force");
         }
         tracing::info!(%kind, %from, %to, epoch = done.epoch, "the mode changed");
         observe::transition(kind, from, to);

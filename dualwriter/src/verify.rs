@@ -5,11 +5,11 @@ use serde_json::Value;
 use storage_core::{ResourceKey, Result, StorageBackend, Stored};
 use tokio::time::Instant;
 
-use crate::Kind;
 use crate::copy::{Copied, is_same};
 use crate::inner::Inner;
 use crate::sync::{OnProgress, Progress, syncable};
 use crate::view::View;
+use crate::{Kind, Mode};
 
 /// Most paths that one difference names.
 const PATHS_MAX: usize = 20;
@@ -65,7 +65,8 @@ pub struct VerifyReport {
 }
 
 impl Inner {
-    /// Compares both stores in full.
+    /// Compares both stores in full. What differs and is not repaired clears the mark of a sync in
+    /// modes 2 and 3, whose writes reach both stores.
     pub(crate) async fn verify(
         &self,
         kind: &Kind,
@@ -108,9 +109,15 @@ impl Inner {
             });
             match stretch.end {
                 Some(end) => after = Some(end),
-                None => return Ok(report),
+                None => break,
             }
         }
+        let left = report.differences - report.repaired;
+        if left > 0 && matches!(self.view(kind).await?.mode, Mode::Two | Mode::Three) {
+            let why = format!("a verification found {left} objects that differ");
+            self.clear_mark(kind, &why).await;
+        }
+        Ok(report)
     }
 
     /// Looks at a difference until nobody wrote the object meanwhile.

@@ -5,10 +5,11 @@ use storage_core::{
     Conflict, Error, ErrorKind, Precondition, ResourceKey, Result, Revision, StorageBackendExt,
     Transaction, Write,
 };
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::bugs::{Bug, planted};
-use crate::inner::Inner;
+use crate::inner::{Inner, closed};
 use crate::observe::{Operation, Requests, Status};
 use crate::record::{InstanceRecord, ModeRecord, ReadsMeanwhile, from_json, to_json};
 use crate::{Kind, Mode, Side};
@@ -88,11 +89,11 @@ impl View {
     }
 }
 
-/// The last look at a kind's control records.
-#[derive(Debug)]
+/// A look at a kind's control records, under way or done.
+#[derive(Clone, Debug)]
 pub(crate) struct Look {
     began: Instant,
-    seen: Result<Arc<View>>,
+    seen: watch::Receiver<Option<Result<Arc<View>>>>,
 }
 
 /// One store's copy of a mode record.
@@ -117,25 +118,41 @@ impl Inner {
     /// Returns what may be relied on now, looking it up if need be. Callers that come at the same time
     /// share one look, also if it fails.
     pub(crate) async fn view(&self, kind: &Kind) -> Result<Arc<View>> {
-        if let Some(view) = self.steady(kind) {
-            return Ok(view);
-        }
         let called = Instant::now();
-        let look = Arc::clone(self.looks.lock().entry(kind.clone()).or_default());
-        let mut last = look.lock().await;
-        if let Some(view) = self.steady(kind) {
-            return Ok(view);
+        loop {
+            if let Some(view) = self.steady(kind) {
+                return Ok(view);
+            }
+            let (mut look, whose) = self.look(kind);
+            let seen = look.seen.wait_for(Option::is_some).await;
+            let seen = seen.map_err(|_| closed())?.clone();
+            // One that began before may have read what was replaced since.
+            if let Some(seen) = seen.filter(|_| whose == Whose::Own || look.began > called) {
+                return seen;
+            }
         }
-        if let Some(last) = last.as_ref().filter(|last| last.began > called) {
-            return last.seen.clone();
+    }
+
+    /// Joins the look at a kind's mode that is under way, or begins one.
+    fn look(&self, kind: &Kind) -> (Look, Whose) {
+        let mut looks = self.looks.lock();
+        let under_way =
+            |look: &&Look| look.seen.borrow().is_none() && look.seen.has_changed().is_ok();
+        if let Some(look) = looks.get(kind).filter(under_way) {
+            return (look.clone(), Whose::Others);
         }
-        let began = Instant::now();
-        let seen = self.load(kind).await;
-        *last = Some(Look {
-            began,
-            seen: seen.clone(),
+        let (tell, seen) = watch::channel(None);
+        let look = Look {
+            began: Instant::now(),
+            seen,
+        };
+        looks.insert(kind.clone(), look.clone());
+        let kind = kind.clone();
+        self.start(|inner| async move {
+            let seen = inner.load_here(&kind).await;
+            tell.send_replace(Some(seen));
         });
-        seen
+        (look, Whose::Own)
     }
 
     /// Returns what may be relied on without looking it up.
@@ -207,8 +224,15 @@ impl Inner {
         }
     }
 
-    /// Reads the control records of a kind and remembers what they say.
+    /// Reads the control records of a kind and remembers what they say. A caller that is not polled
+    /// any more, such as a watch whose client does not read, holds up nobody by it.
     pub(crate) async fn load(&self, kind: &Kind) -> Result<Arc<View>> {
+        let kind = kind.clone();
+        let loaded = self.start(|inner| async move { inner.load_here(&kind).await });
+        loaded.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn load_here(&self, kind: &Kind) -> Result<Arc<View>> {
         for _ in 0..LOAD_ATTEMPTS {
             let started = Instant::now();
             let Some(view) = self.try_load(kind, started).await? else {
@@ -266,6 +290,9 @@ impl Inner {
         });
         if newer {
             views.insert(view.kind.clone(), Arc::clone(view));
+            drop(views);
+            // What the store came to before it was read for any kind.
+            self.publish(*self.store(view.mode.read_side()).head().borrow());
         }
     }
 
@@ -361,8 +388,16 @@ impl Inner {
 
     async fn register(&self, side: Side) -> Result<Registered> {
         let key = self.keys.instance(&self.options.instance.to_string());
-        if self.store(side).get(&key, None).await?.is_some() {
-            return Ok(Registered::Before);
+        if let Some(stored) = self.store(side).get(&key, None).await? {
+            let told = from_json::<InstanceRecord>(&stored)?.acknowledged;
+            let acknowledged = self.acknowledged.lock().await;
+            // An acknowledgement may have failed to get there.
+            if acknowledged
+                .iter()
+                .all(|(id, epoch)| told.get(id) >= Some(epoch))
+            {
+                return Ok(Registered::Before);
+            }
         }
         self.write_instance(side, key).await?;
         Ok(Registered::Now)
@@ -421,6 +456,13 @@ impl Inner {
             *view = Arc::new(stale);
         }
     }
+}
+
+/// Who began a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Others,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use conformance::step::key;
-use conformance::{Faulty, Operation};
-use dualwriter::{DualWriter, Forced, Kind, Mode, Options};
+use conformance::{Fault, Faulty, Gate, Operation};
+use dualwriter::{DualWriter, Forced, Kind, Mode, Options, Repair};
 use storage_core::{Memory, Precondition, StorageBackend, StorageBackendExt, Transaction};
 
 use crate::rig::{Backend, open, options};
@@ -139,4 +139,65 @@ async fn a_sync_that_failed_once_can_succeed() {
     gate.release();
     assert!(writing.await.unwrap().unwrap().revision().is_some());
     assert!(sync(&operator).await);
+}
+
+/// Writes unified behind the dual writer's back.
+async fn tamper(unified: &Backend) {
+    unified.commit_one(put("a", "other")).await.unwrap();
+}
+
+/// A verification told of a difference, and the gate stayed open.
+#[tokio::test(start_paused = true)]
+async fn a_verification_that_finds_a_difference_shuts_the_gate() {
+    let (legacy, unified) = stores();
+    let dual = open(&legacy, &unified, options(Mode::Two)).await;
+    dual.commit_one(put("a", "1")).await.unwrap();
+    assert!(sync(&dual).await);
+    tamper(&unified).await;
+    let verify = async |repair| {
+        let report = dual.verify(&kind(), repair, &mut |_| {}, &mut |_| {}).await;
+        report.unwrap().differences
+    };
+    assert_eq!(verify(Repair::Yes).await, 1);
+    assert!(dual.status(&kind()).await.unwrap().sync.complete);
+    tamper(&unified).await;
+    assert_eq!(verify(Repair::No).await, 1);
+    let refused = dual.set_mode(&kind(), Mode::Three, Forced::No).await;
+    let refused = refused.unwrap_err().to_string();
+    let why = "a verification found 1 objects that differ";
+    assert!(refused.contains(why), "{refused}");
+}
+
+/// A read found a difference in what a pass had compared already. The pass went on to its end, and the
+/// mark was set.
+#[tokio::test(start_paused = true)]
+async fn a_difference_that_is_found_during_a_pass_is_not_passed_by() {
+    let (legacy, unified) = stores();
+    for name in ["a", "b", "c"] {
+        legacy.create(key(name), "1".into()).await.unwrap();
+    }
+    let connection = Faulty::new(Arc::clone(&unified));
+    let faults = connection.faults();
+    let mut options = options(Mode::Two);
+    options.config.data_sync_records_limit = 1;
+    let opening = DualWriter::open(Arc::clone(&legacy), Arc::new(connection), options);
+    let dual = Arc::new(opening.await.unwrap());
+    assert!(sync(&dual).await);
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    // The list of what is after the first object.
+    let listing = Gate::default();
+    faults.after(1, Operation::List, Fault::HoldBefore(listing.clone()));
+    let syncing = tokio::spawn({
+        let dual = Arc::clone(&dual);
+        async move { sync(&dual).await }
+    });
+    listing.reached().await;
+    tamper(&unified).await;
+    dual.get(&key("a"), None).await.unwrap();
+    let cleared = dual.status(&kind()).await.unwrap().sync;
+    assert!(!cleared.complete, "{cleared:?}");
+    listing.release();
+    let complete = syncing.await.unwrap();
+    let repaired = unified.get(&key("a"), None).await.unwrap().unwrap();
+    assert!(complete && repaired.value == "1", "{repaired:?}");
 }

@@ -7,6 +7,7 @@ mod copying;
 mod found;
 mod gates;
 mod late;
+mod outdated;
 mod overtaken;
 mod process;
 mod rig;

@@ -7,7 +7,7 @@ use conformance::step::{key, put};
 use conformance::{Fault, Faulty, Gate, Operation};
 use dualwriter::{DualWriter, DualWriterConfig, Forced, Gate as ModeGate, Kind, Mode, Options};
 use storage_core::{
-    ErrorKind, INTERNAL_GROUP, ListQuery, Memory, Precondition, Scope, StorageBackend,
+    ErrorKind, INTERNAL_GROUP, ListQuery, Memory, Precondition, ResourceKey, Scope, StorageBackend,
     StorageBackendExt, Transaction,
 };
 
@@ -279,4 +279,111 @@ async fn a_first_start_in_mode_4_does_not_take_legacy_for_empty() {
         "{refused}"
     );
     assert!(legacy.get(&key("a"), None).await.unwrap().is_some());
+}
+
+/// A kind was read from unified for the first time, and what was listed there had a revision above the head:
+/// who waited for the head to come to it waited until somebody wrote.
+#[tokio::test(start_paused = true)]
+async fn what_is_listed_is_not_ahead_of_the_head() {
+    let (legacy, unified) = stores();
+    let dual = open(&legacy, &unified, options(Mode::Zero)).await;
+    dual.create(key("a"), "1".into()).await.unwrap();
+    for mode in [Mode::Two, Mode::Three, Mode::Four] {
+        dual.set_mode(&kind(), mode, Forced::No).await.unwrap();
+        assert_listed_below_head(&dual).await;
+        if mode == Mode::Two {
+            assert!(dual.sync(&kind(), &mut |_| {}).await.unwrap().complete);
+        }
+    }
+    dual.close().await.unwrap();
+    let again = open(&legacy, &unified, options(Mode::Zero)).await;
+    assert_listed_below_head(&again).await;
+}
+
+async fn assert_listed_below_head(dual: &DualWriter) {
+    let listed = dual.list(&ListQuery::live(kind().scope())).await.unwrap();
+    let head = *dual.head().borrow();
+    assert!(listed.revision <= head, "{} above {head}", listed.revision);
+}
+
+/// The head is that of the store that is ahead; a kind of the other one could not be read there.
+#[tokio::test(start_paused = true)]
+async fn each_kind_can_be_read_at_the_head() {
+    let (legacy, unified) = stores();
+    let dual = open(&legacy, &unified, options(Mode::Zero)).await;
+    let other = ResourceKey::new("g", "others", "ns", "b").unwrap();
+    let scope = Scope::resource("g", "others");
+    dual.create(other.clone(), "1".into()).await.unwrap();
+    dual.set_mode(&kind(), Mode::Five, Forced::No)
+        .await
+        .unwrap();
+    for number in 0..20 {
+        dual.create(key(&number.to_string()), "1".into())
+            .await
+            .unwrap();
+    }
+    let head = *dual.head().borrow();
+    assert!(head > *legacy.head().borrow());
+    let listed = dual.list(&ListQuery::live(scope).at(head)).await.unwrap();
+    assert_eq!(listed.items.len(), 1);
+    for number in 20..40 {
+        dual.create(key(&number.to_string()), "1".into())
+            .await
+            .unwrap();
+    }
+    let head = *dual.head().borrow();
+    assert!(dual.get(&other, Some(head)).await.unwrap().is_some());
+}
+
+/// A watch whose client does not read is not polled. If it was looking a mode up, everybody else waited
+/// for it.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_not_polled_holds_up_nobody() {
+    let (legacy, unified) = stores();
+    let connection = Faulty::new(Arc::clone(&legacy));
+    let faults = connection.faults();
+    let opening = DualWriter::open(Arc::new(connection), unified, options(Mode::Zero));
+    let dual = Arc::new(opening.await.unwrap());
+    background_is_idle().await;
+    let look = faults.hold_next(Operation::Get);
+    let object = key("a");
+    let mut first = Box::pin(dual.get(&object, None));
+    assert!(futures::poll!(&mut first).is_pending());
+    look.reached().await;
+    let second = tokio::spawn({
+        let dual = Arc::clone(&dual);
+        async move { dual.get(&key("b"), None).await }
+    });
+    background_is_idle().await;
+    look.release();
+    let answer = tokio::time::timeout(Duration::from_secs(60), second).await;
+    answer.expect("it is answered").unwrap().unwrap();
+    assert!(first.await.unwrap().is_none());
+}
+
+/// Two syncs in one process shared its right. The second took it from the first, which failed and then
+/// cleared the mark that the second had set.
+#[tokio::test(start_paused = true)]
+async fn a_second_sync_in_a_process_does_not_break_the_first() {
+    let (legacy, unified) = stores();
+    legacy.create(key("a"), "1".into()).await.unwrap();
+    let connection = Faulty::new(Arc::clone(&unified));
+    let faults = connection.faults();
+    let opening = DualWriter::open(legacy, Arc::new(connection), options(Mode::Two));
+    let dual = Arc::new(opening.await.unwrap());
+    dual.status(&kind()).await.unwrap();
+    background_is_idle().await;
+    let listing = faults.hold_next(Operation::List);
+    let first = tokio::spawn({
+        let dual = Arc::clone(&dual);
+        async move { dual.sync(&kind(), &mut |_| {}).await }
+    });
+    listing.reached().await;
+    let refused = dual.sync(&kind(), &mut |_| {}).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Overloaded);
+    assert!(refused.to_string().contains("already"), "{refused}");
+    listing.release();
+    assert!(first.await.unwrap().unwrap().complete);
+    assert!(dual.status(&kind()).await.unwrap().sync.complete);
+    assert!(dual.sync(&kind(), &mut |_| {}).await.unwrap().complete);
 }
