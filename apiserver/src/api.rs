@@ -293,7 +293,8 @@ async fn resource(call: &Call<'_>, body: Incoming, labels: &mut Labels) -> Resul
             (Verb::Delete, Some(target)) => verbs::delete(call, &target, body).await,
             (Verb::List, None) => verbs::list(call, &collection).await,
             (Verb::Create, None) => verbs::create(call, &collection, body).await,
-            (Verb::DeleteCollection, None) => {
+            // An empty name of a namespace must not delete what is in all of them.
+            (Verb::DeleteCollection, None) if collection.is_one_place() => {
                 verbs::delete_collection(call, &collection, body).await
             }
             _ => Err(refuse()),

@@ -12,6 +12,9 @@ use crate::path::ResourcePath;
 use crate::query::Query;
 use crate::status::Status;
 
+/// The longest name that a manager of fields can have.
+const FIELD_MANAGER_CHARS: usize = 128;
+
 /// Media types of a body that is an object.
 const OBJECT_TYPES: [&str; 1] = ["application/json"];
 
@@ -126,7 +129,10 @@ impl Call<'_> {
             Some(manager) => manager.to_owned(),
             None => {
                 let agent = header(self.headers, USER_AGENT);
-                agent.split('/').next().unwrap_or_default().to_owned()
+                let program = agent.split('/').next().unwrap_or_default();
+                // Nobody chose it to be a manager's name, so it is made to be one.
+                let printable = program.chars().filter(|c| !c.is_control());
+                printable.take(FIELD_MANAGER_CHARS).collect()
             }
         }
     }

@@ -35,15 +35,33 @@ pub(crate) fn write(call: &Call<'_>) -> WriteOptions {
     }
 }
 
-/// Reads how a deletion is done, from the body and from the query.
+/// Reads how an object is deleted, from the body and from the query, which may hold preconditions.
 pub(crate) fn delete(query: &Query, body: &[u8]) -> Result<DeleteOptions, Status> {
+    let preconditions = DeleteOptions {
+        uid: query.text("uid").map(str::to_owned),
+        resource_version: query.text("resourceVersion").map(str::to_owned),
+        ..DeleteOptions::default()
+    };
+    deletion(query, body, preconditions)
+}
+
+/// Reads how the objects of a list are deleted. A resource version in the query is the list's.
+pub(crate) fn delete_collection(query: &Query, body: &[u8]) -> Result<DeleteOptions, Status> {
+    deletion(query, body, DeleteOptions::default())
+}
+
+fn deletion(
+    query: &Query,
+    body: &[u8],
+    preconditions: DeleteOptions,
+) -> Result<DeleteOptions, Status> {
     let grace_period_seconds = query.number("gracePeriodSeconds")?;
     let from_query = DeleteOptions {
         propagation_policy: query.text("propagationPolicy").map(str::to_owned),
         grace_period_seconds: grace_period_seconds.and_then(|n| i64::try_from(n).ok()),
         orphan_dependents: query.switch("orphanDependents"),
         dry_run: query.all("dryRun").map(str::to_owned).collect(),
-        ..DeleteOptions::default()
+        ..preconditions
     };
     Ok(DeleteOptions::from_parts(body, from_query)?)
 }

@@ -1,6 +1,8 @@
 //! Every limit of this crate, by name. A request beyond one is refused with a clear message and
 //! nothing is written.
 
+use std::time::Duration;
+
 /// Largest request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
 /// Largest object as it is stored, in bytes; below the storage trait's own limit, so that a
@@ -24,9 +26,11 @@ pub const PATCH_OPERATIONS_MAX: usize = 10_000;
 pub const PATCH_COPY_BYTES_MAX: usize = 3 << 20;
 /// Most values that the operations of a JSON patch may move or put in place.
 pub const PATCH_MOVED_VALUES_MAX: usize = 20_000_000;
-/// How often a patch, and a delete or update without a precondition, meets a newer version
-/// before it gives up.
-pub const CONFLICT_RETRIES_MAX: usize = 5;
+/// How long a write without a precondition of its own, such as a patch, is tried again while other
+/// writers of the object are faster.
+pub const CONFLICT_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest pause between two such attempts.
+pub const CONFLICT_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Longest label or field selector, in bytes.
 pub const SELECTOR_BYTES_MAX: usize = 64 << 10;

@@ -10,6 +10,7 @@ mod list;
 mod list_parameters;
 mod patch;
 mod restore;
+mod rivals;
 mod scan;
 mod update;
 mod wait;

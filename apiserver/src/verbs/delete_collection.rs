@@ -15,7 +15,7 @@ pub(crate) async fn delete_collection(
 ) -> Result<Answer, Status> {
     let representation = call.representation(Shape::Many)?;
     let body = call.options_body(body).await?;
-    let options = options::delete(call.query, &body)?;
+    let options = options::delete_collection(call.query, &body)?;
     let parameters = options::list(call.query)?;
     let objects = call.objects;
     let deleted = objects

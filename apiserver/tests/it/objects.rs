@@ -192,6 +192,51 @@ async fn a_collection_is_deleted() {
     server.stop().await;
 }
 
+/// Preconditions in the query were not looked at, and the object was deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_has_its_preconditions_in_the_query_too() {
+    let server = TestServer::start().await;
+    let made = server.create("one").await;
+    let path = format!("{PLAYLISTS}/one");
+    for other in ["uid=other", "resourceVersion=999"] {
+        let call = server.call(Method::DELETE, &format!("{path}?{other}"));
+        call.send().await.refused(409, "Conflict");
+    }
+    let text = |field: &str| made["metadata"][field].as_str().unwrap();
+    let (uid, version) = (text("uid"), text("resourceVersion"));
+    let call = server.call(
+        Method::DELETE,
+        &format!("{path}?uid={uid}&resourceVersion={version}"),
+    );
+    call.send().await.expect(StatusCode::OK);
+    server.stop().await;
+}
+
+/// A client whose name of a namespace was empty deleted what was in all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_of_all_namespaces_is_not_deleted() {
+    let server = TestServer::start().await;
+    server.create("one").await;
+    let everywhere = PLAYLISTS.replace("/namespaces/default", "");
+    let call = server.call(Method::DELETE, &everywhere);
+    call.send().await.refused(405, "MethodNotAllowed");
+    let left = server.get(&everywhere).await.json();
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    server.stop().await;
+}
+
+/// What a program calls itself was refused as the name of a manager, which nobody had chosen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_may_call_itself_anything() {
+    let server = TestServer::start().await;
+    for (name, agent) in [("long", "x".repeat(200)), ("odd", "a\tb/1".to_owned())] {
+        let call = server.call(Method::POST, PLAYLISTS);
+        let call = call.header("user-agent", agent).json(&playlist(name));
+        call.send().await.expect(StatusCode::CREATED);
+    }
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_writes_nothing() {
     let server = TestServer::start().await;

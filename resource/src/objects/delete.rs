@@ -3,10 +3,10 @@ use storage_core::Precondition;
 
 use super::Objects;
 use super::commit::Committed;
+use super::rivals::Rivals;
 use super::update::bump_generation;
 use crate::draft::wire_time;
 use crate::json::Map;
-use crate::limits::CONFLICT_RETRIES_MAX;
 use crate::object::encode;
 use crate::options::DryRun;
 use crate::{DeleteOptions, Json, Object, Result, Target};
@@ -33,14 +33,17 @@ impl Objects {
     /// `NotFound`; `Conflict` if a precondition does not hold; `Invalid` options.
     pub async fn delete(&self, target: &Target, options: &DeleteOptions) -> Result<Deletion> {
         let dry_run = options.check()?;
-        for _ in 0..=CONFLICT_RETRIES_MAX {
+        let mut rivals = Rivals::new();
+        loop {
             let current = self.existing(target).await?;
             check_preconditions(&current, options)?;
             if let Some(deletion) = self.delete_version(&current, dry_run).await? {
                 return Ok(deletion);
             }
+            if !rivals.may_try_again().await {
+                return Err(target.kind().modified(target.name()));
+            }
         }
-        Err(target.kind().modified(target.name()))
     }
 
     /// Deletes one version of an object; none if another writer was faster.

@@ -49,14 +49,18 @@ impl Objects {
         let mut options = options.clone();
         let given = options.uid.is_some();
         options.uid = Some(options.uid.unwrap_or(object.uid()?));
-        match self.delete(&place.object(object.name())?, &options).await {
+        let target = place.object(object.name())?;
+        match self.delete(&target, &options).await {
             Ok(Deletion::Gone { object, .. } | Deletion::Waiting(object)) => Ok(Some(object)),
             Err(failure) if failure.reason() == Reason::NotFound => Ok(None),
             Err(failure) if failure.reason() == Reason::Conflict && !given => {
                 if options.resource_version.is_some() {
                     return Err(failure);
                 }
-                Ok(None)
+                match self.newest(&target).await? {
+                    Some(now) if Some(now.uid()?) == options.uid => Err(failure),
+                    Some(_) | None => Ok(None),
+                }
             }
             Err(failure) => Err(failure),
         }

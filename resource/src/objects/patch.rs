@@ -1,9 +1,9 @@
+use super::rivals::Rivals;
 use super::update::Attempt;
 use super::{Objects, Written};
 use crate::draft::{Decoded, Draft};
 use crate::json::{self, Parsed};
 use crate::json_patch::JsonPatch;
-use crate::limits::CONFLICT_RETRIES_MAX;
 use crate::merge_patch::merge;
 use crate::options::{FieldValidation, WritePlan};
 use crate::{Failure, Json, Object, Result, Target, WriteOptions};
@@ -58,15 +58,18 @@ impl Objects {
     ) -> Result<Written> {
         let plan = options.check("PatchOptions")?;
         let (change, problems) = read(patch)?;
-        for _ in 0..=CONFLICT_RETRIES_MAX {
+        let mut rivals = Rivals::new();
+        loop {
             let current = self.existing(target).await?;
             let decoded = patched(&change, &problems, &current, plan)?;
             check_same_object(&decoded.draft, &current)?;
             if let Attempt::Done(written) = self.replace(target, &current, decoded, plan).await? {
                 return Ok(written);
             }
+            if !rivals.may_try_again().await {
+                return Err(target.kind().modified(target.name()));
+            }
         }
-        Err(target.kind().modified(target.name()))
     }
 }
 

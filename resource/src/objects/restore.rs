@@ -1,10 +1,11 @@
 use storage_core::{ListQuery, Order, Revision, Scope, Stored};
 
+use super::rivals::Rivals;
 use super::update::Attempt;
 use super::{Objects, Written, shown};
 use crate::draft::{Decoded, Draft};
 use crate::json::Parsed;
-use crate::limits::{CONFLICT_RETRIES_MAX, SCAN_PAGE_ITEMS_MAX};
+use crate::limits::SCAN_PAGE_ITEMS_MAX;
 use crate::options::FieldValidation;
 use crate::{Failure, Object, Reason, Result, Target, WriteOptions};
 
@@ -26,7 +27,8 @@ impl Objects {
         options: &WriteOptions,
     ) -> Result<Written> {
         let plan = options.check("CreateOptions")?;
-        for _ in 0..=CONFLICT_RETRIES_MAX {
+        let mut rivals = Rivals::new();
+        loop {
             let current = self.newest(target).await?;
             let source = match (revision, &current) {
                 (Some(revision), _) => self.version(target, revision).await?,
@@ -47,8 +49,10 @@ impl Objects {
                     }
                 }
             }
+            if !rivals.may_try_again().await {
+                return Err(target.kind().modified(target.name()));
+            }
         }
-        Err(target.kind().modified(target.name()))
     }
 
     async fn trashed(&self, target: &Target) -> Result<Object> {

@@ -1,11 +1,11 @@
 use storage_core::{Precondition, Revision};
 
 use super::commit::Committed;
+use super::rivals::Rivals;
 use super::{Effect, Objects, Written};
 use crate::draft::{Decoded, Draft};
 use crate::json::Map;
 use crate::kind::{Missing, Unconditional};
-use crate::limits::CONFLICT_RETRIES_MAX;
 use crate::metadata::finalizers;
 use crate::options::{DryRun, WritePlan};
 use crate::{Cause, Failure, Json, Object, Result, Target, WriteOptions};
@@ -35,7 +35,8 @@ impl Objects {
         let plan = options.check("UpdateOptions")?;
         let decoded = Draft::decode(target.kind(), body, plan.field_validation)?;
         check_name(&decoded.draft, target)?;
-        for _ in 0..=CONFLICT_RETRIES_MAX {
+        let mut rivals = Rivals::new();
+        loop {
             let Some(current) = self.newest(target).await? else {
                 return self.update_missing(target, decoded, plan).await;
             };
@@ -54,8 +55,10 @@ impl Objects {
                 }
                 (Attempt::Lost, Unconditional::Allow) => {}
             }
+            if !rivals.may_try_again().await {
+                return Err(target.kind().modified(target.name()));
+            }
         }
-        Err(target.kind().modified(target.name()))
     }
 
     async fn update_missing(
