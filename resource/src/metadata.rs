@@ -19,7 +19,12 @@ enum FieldType {
     TextMap,
     TextList,
     ObjectList,
+    OwnerList,
 }
+
+/// What a reference to an owner has: texts, and switches that may be absent.
+const OWNER_TEXTS: [&str; 4] = ["apiVersion", "kind", "name", "uid"];
+const OWNER_SWITCHES: [&str; 2] = ["blockOwnerDeletion", "controller"];
 
 const FIELDS: [(&str, FieldType); 15] = [
     ("annotations", FieldType::TextMap),
@@ -33,7 +38,7 @@ const FIELDS: [(&str, FieldType); 15] = [
     ("managedFields", FieldType::ObjectList),
     ("name", FieldType::Text),
     ("namespace", FieldType::Text),
-    ("ownerReferences", FieldType::ObjectList),
+    ("ownerReferences", FieldType::OwnerList),
     ("resourceVersion", FieldType::Text),
     ("selfLink", FieldType::Text),
     ("uid", FieldType::Text),
@@ -53,7 +58,7 @@ pub(crate) fn decode(metadata: &mut Map) -> Result<Vec<String>> {
             return false;
         };
         let path = format!("metadata.{name}");
-        match FIELDS[at].1.decode(value, &path) {
+        match FIELDS[at].1.decode(value, &path, &mut unknown) {
             Ok(()) => !is_empty(value),
             Err(failure) => {
                 wrong.get_or_insert(failure);
@@ -75,7 +80,7 @@ fn is_empty(value: &Json) -> bool {
 }
 
 impl FieldType {
-    fn decode(self, value: &mut Json, path: &str) -> Result<()> {
+    fn decode(self, value: &mut Json, path: &str, unknown: &mut Vec<String>) -> Result<()> {
         match (self, &mut *value) {
             (_, Json::Null) | (Self::Text, Json::String(_)) => Ok(()),
             (Self::Integer, Json::Number(number)) if number.as_i64().is_some() => Ok(()),
@@ -95,6 +100,10 @@ impl FieldType {
                         other => Err(wrong(&format!("{path}[{index}]"), "object", other)),
                     })
             }
+            (Self::OwnerList, Json::Array(items)) => items
+                .iter_mut()
+                .enumerate()
+                .try_for_each(|(index, item)| owner(item, &format!("{path}[{index}]"), unknown)),
             _ => Err(wrong(path, self.name(), value)),
         }
     }
@@ -104,9 +113,35 @@ impl FieldType {
             Self::Text => "string",
             Self::Integer => "integer",
             Self::TextMap => "object",
-            Self::TextList | Self::ObjectList => "array",
+            Self::TextList | Self::ObjectList | Self::OwnerList => "array",
         }
     }
+}
+
+/// Checks a reference to an owner and takes out what such a reference does not have. Clients decode lists as
+/// a whole, so one of another type would break each list that its object is in.
+fn owner(item: &mut Json, path: &str, unknown: &mut Vec<String>) -> Result<()> {
+    let Json::Object(owner) = item else {
+        return Err(wrong(path, "object", item));
+    };
+    let mut bad = None;
+    owner.retain(|name, value| {
+        let path = format!("{path}.{name}");
+        let wanted = match (name.as_str(), &*value) {
+            (text, Json::String(_) | Json::Null) if OWNER_TEXTS.contains(&text) => return true,
+            (switch, Json::Bool(_)) if OWNER_SWITCHES.contains(&switch) => return true,
+            (switch, Json::Null) if OWNER_SWITCHES.contains(&switch) => return false,
+            (text, _) if OWNER_TEXTS.contains(&text) => "string",
+            (switch, _) if OWNER_SWITCHES.contains(&switch) => "boolean",
+            _ => {
+                unknown.push(path);
+                return false;
+            }
+        };
+        bad.get_or_insert_with(|| wrong(&path, wanted, value));
+        false
+    });
+    bad.map_or(Ok(()), Err)
 }
 
 /// A `null` in a map or list of strings is the empty string, as clients' decoders have it.
@@ -169,6 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_to_an_owner_has_its_own_fields_only() {
+        let text = r#"{"ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":null,
+            "controller":true,"extra":[1],"kind":"K","name":"n","uid":"u"}]}"#;
+        let (kept, unknown) = decoded(text).unwrap();
+        let owner = r#"{"apiVersion":"v1","controller":true,"kind":"K","name":"n","uid":"u"}"#;
+        assert_eq!(kept, format!("{{\"ownerReferences\":[{owner}]}}"));
+        assert_eq!(unknown, ["metadata.ownerReferences[0].extra"]);
+    }
+
+    #[test]
     fn wrong_types_are_refused() {
         for (text, why) in [
             (
@@ -190,6 +235,14 @@ mod tests {
             (
                 r#"{"ownerReferences":["a"]}"#,
                 "metadata.ownerReferences[0] must be of type object, not string",
+            ),
+            (
+                r#"{"ownerReferences":[{"controller":"yes"}]}"#,
+                "metadata.ownerReferences[0].controller must be of type boolean, not string",
+            ),
+            (
+                r#"{"ownerReferences":[{},{"uid":1}]}"#,
+                "metadata.ownerReferences[1].uid must be of type string, not integer",
             ),
             (
                 r#"{"generation":1.5}"#,
