@@ -21,7 +21,8 @@ use crate::{Kind, Options, Side};
 /// the rest may be lost at any moment, as it is in a crash.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) me: Weak<Inner>,
+    /// Itself, for work that goes on without its caller.
+    pub(crate) me: Weak<Self>,
     pub(crate) legacy: Arc<dyn StorageBackend>,
     pub(crate) unified: Arc<dyn StorageBackend>,
     pub(crate) options: Options,

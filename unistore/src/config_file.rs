@@ -62,7 +62,7 @@ impl ConfigFile {
                 Ok(Line::Empty) => Ok(()),
                 Ok(Line::Section(name)) => {
                     name.clone_into(&mut section);
-                    Ok(())
+                    check_section(name)
                 }
                 Ok(Line::Setting { key, value }) => file.add(Entry {
                     section: section.clone(),
@@ -79,7 +79,7 @@ impl ConfigFile {
 
     fn add(&mut self, entry: Entry) -> Result<(), String> {
         let Entry { section, key, .. } = &entry;
-        check_known(section, key)?;
+        check_key(section, key)?;
         let is_same = |other: &&Entry| other.section == *section && other.key == *key;
         if let Some(first) = self.entries.iter().find(is_same) {
             return Err(format!("{key} is set in line {} already", first.line));
@@ -159,26 +159,36 @@ fn unquoted(value: &str) -> &str {
     inner.unwrap_or(value)
 }
 
-fn check_known(section: &str, key: &str) -> Result<(), String> {
+fn check_section(section: &str) -> Result<(), String> {
     if section.starts_with(unified_storage::SECTION_PREFIX) {
-        return unified_storage::check_known(section, key);
+        return unified_storage::check_section(section);
+    }
+    if KEYS.iter().any(|(known, _)| *known == section) {
+        return Ok(());
+    }
+    Err(format!(
+        "unknown section [{section}]; there are {}",
+        sections().join(", ")
+    ))
+}
+
+/// Refuses a key that a known section does not have.
+fn check_key(section: &str, key: &str) -> Result<(), String> {
+    if section.is_empty() {
+        return Err(format!("{key} stands before the first section"));
+    }
+    if section.starts_with(unified_storage::SECTION_PREFIX) {
+        return unified_storage::check_key(section, key);
     }
     if KEYS.contains(&(section, key)) {
         return Ok(());
     }
     let in_section = KEYS.iter().filter(|(known, _)| *known == section);
     let keys: Vec<_> = in_section.map(|(_, key)| *key).collect();
-    Err(match keys.as_slice() {
-        [] if section.is_empty() => format!("{key} stands before the first section"),
-        [] => format!(
-            "unknown section [{section}]; there are {}",
-            sections().join(", ")
-        ),
-        keys => format!(
-            "unknown key {key} in [{section}]; there are {}",
-            keys.join(", ")
-        ),
-    })
+    Err(format!(
+        "unknown key {key} in [{section}]; there are {}",
+        keys.join(", ")
+    ))
 }
 
 fn sections() -> Vec<String> {
@@ -252,13 +262,28 @@ mod tests {
         );
         assert_eq!(
             error("[serve]\nlisten = 127.0.0.1:1\n"),
-            "a.ini:2: unknown section [serve]; there are [server], [storage], \
+            "a.ini:1: unknown section [serve]; there are [server], [storage], \
              [unified_storage], [retention], [log], [unified_storage.RESOURCE.GROUP]"
         );
         assert_eq!(
             error("[storage]\nstore = memory:\n\nstore = memory:\n"),
             "a.ini:4: store is set in line 2 already"
         );
+        // Without a key nobody looked at its name.
+        let error_without_key = error("[server]\n\n[nonsense]\n");
+        assert!(
+            error_without_key
+                .starts_with("a.ini:3: unknown section [nonsense]; there are [server]"),
+            "{error_without_key}"
+        );
+        assert_eq!(
+            error("[unified_storage.x.y]"),
+            "a.ini:1: unknown kind in [unified_storage.x.y]; there are \
+             [unified_storage.dashboards.dashboard.grafana.app], \
+             [unified_storage.folders.folder.grafana.app], \
+             [unified_storage.playlists.playlist.grafana.app]"
+        );
+        assert!(error("[]").starts_with("a.ini:1: unknown section []"));
         assert_eq!(error("[server\n"), "a.ini:1: a section is [NAME]");
         assert_eq!(
             error("[server]\nlisten\n"),

@@ -11,11 +11,13 @@ mod log;
 mod metrics;
 mod migration;
 mod open;
+mod say;
 mod settings;
 mod sides;
 mod signals;
 mod unified_storage;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -23,6 +25,7 @@ use clap::Parser;
 
 use cli::{Arguments, Command};
 use config_file::ConfigFile;
+use say::Unwritable;
 use settings::LogSettings;
 
 fn main() -> ExitCode {
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
         Command::Serve(_) | Command::Copy(_) => ExitCode::FAILURE,
     };
     run(arguments).unwrap_or_else(|error| {
-        eprintln!("error: {}", readable(&error));
+        complain(&error);
         failed
     })
 }
@@ -59,6 +62,15 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     // After a second signal, what still runs is not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// Tells of an error on standard error, unless it is that nobody reads standard output any more.
+fn complain(error: &anyhow::Error) {
+    let unwritable = error.downcast_ref::<Unwritable>();
+    if !unwritable.is_some_and(Unwritable::is_unread) {
+        // Should nobody read this either, the exit code is left.
+        let _ = writeln!(std::io::stderr(), "error: {}", readable(error));
+    }
 }
 
 /// Writes an error and its causes in one line, each cause once.

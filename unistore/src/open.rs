@@ -5,7 +5,7 @@ use dualwriter::Options;
 use unistore::{Layers, StoreUrl, registry};
 
 use crate::settings::Legacy;
-use crate::sides;
+use crate::sides::{self, Beginning};
 
 /// Opens a store, or both and the dual writer above them.
 pub(crate) async fn open(store: &StoreUrl, legacy: Option<&Legacy>) -> Result<Layers> {
@@ -22,7 +22,8 @@ pub(crate) async fn open(store: &StoreUrl, legacy: Option<&Legacy>) -> Result<La
     let left = registry::open(&legacy.store)
         .await
         .context("the legacy store")?;
-    sides::claim((&left, &legacy.store), (&unified, store)).await?;
+    let beginning = Beginning::of(&legacy.config);
+    sides::claim((&left, &legacy.store), (&unified, store), beginning).await?;
     let options = Options::new(legacy.config.clone());
     Ok(Layers::dual(left, unified, options).await?)
 }

@@ -2,9 +2,12 @@
 //! one of them alone, would make every client see the wrong objects.
 
 use anyhow::{Context, Result, bail};
-use dualwriter::{Kind, Mode, SPACE, Side, StoredMode, stored_modes};
+use dualwriter::{DualWriterConfig, Kind, Mode, SPACE, Side, StoredMode, outdated, stored_modes};
 use serde::{Deserialize, Serialize};
-use storage_core::{Precondition, ResourceKey, StorageBackend, StorageBackendExt, Transaction};
+use storage_core::{
+    ListQuery, Order, Precondition, ResourceKey, Revision, Scope, StorageBackend,
+    StorageBackendExt, Transaction,
+};
 use unistore::StoreUrl;
 
 use crate::unified_storage::kinds;
@@ -34,16 +37,45 @@ impl From<Side> for Part {
     }
 }
 
+/// Where the objects are when a migration begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// In legacy, of all kinds.
+    InLegacy,
+    /// In unified, of some kinds: their modes are 4 or 5 by the configuration.
+    InUnified,
+}
+
+impl Beginning {
+    /// Returns where objects are by the modes that a configuration asks for.
+    pub(crate) fn of(config: &DualWriterConfig) -> Self {
+        let mut modes = config.modes.values().chain([&config.default_mode]);
+        if modes.any(|mode| *mode >= Mode::Four) {
+            Self::InUnified
+        } else {
+            Self::InLegacy
+        }
+    }
+}
+
 /// A store and what it is called.
 pub(crate) type Named<'a> = (&'a dyn StorageBackend, &'a StoreUrl);
 
 /// Makes two stores those of one migration, or refuses where one of them is, or was, something else
-/// in a migration. A new store beside one whose kinds are on their way is a mistyped name.
-pub(crate) async fn claim(legacy: Named<'_>, unified: Named<'_>) -> Result<()> {
+/// in a migration. A new store beside one whose kinds are on their way is a mistyped name, and a
+/// legacy store without objects beside a unified one that has some is the wrong way round. Writes
+/// nothing where it refuses.
+pub(crate) async fn claim(
+    legacy: Named<'_>,
+    unified: Named<'_>,
+    beginning: Beginning,
+) -> Result<()> {
+    turn_round(legacy, unified).await?;
     let known = [
         read_as(legacy, Side::Legacy).await?,
         read_as(unified, Side::Unified).await?,
     ];
+    let legacy_is_unknown = known[0].is_none();
     let pair = match known {
         [Some(legacy_pair), Some(unified_pair)] => {
             if legacy_pair != unified_pair {
@@ -53,7 +85,7 @@ pub(crate) async fn claim(legacy: Named<'_>, unified: Named<'_>) -> Result<()> {
                     unified.1
                 );
             }
-            return Ok(());
+            return refuse_outdated(legacy, unified).await;
         }
         [Some(pair), None] => {
             refuse_stranger(legacy, unified.1).await?;
@@ -63,8 +95,17 @@ pub(crate) async fn claim(legacy: Named<'_>, unified: Named<'_>) -> Result<()> {
             refuse_stranger(unified, legacy.1).await?;
             pair
         }
-        [None, None] => new_pair()?,
+        [None, None] => {
+            if beginning == Beginning::InLegacy {
+                refuse_swapped(legacy, unified).await?;
+            }
+            new_pair()?
+        }
     };
+    if legacy_is_unknown && !holds_objects(legacy.0).await? {
+        let store = legacy.1;
+        tracing::warn!("the legacy store {store} is new: it holds no objects. Is its name right?");
+    }
     // If another process is faster, its pair is in legacy.
     let pair = write(legacy, Side::Legacy, &pair).await?;
     if write(unified, Side::Unified, &pair).await? != pair {
@@ -77,23 +118,114 @@ pub(crate) async fn claim(legacy: Named<'_>, unified: Named<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Takes anew what was claimed the wrong way round, if nothing came of it: all objects are in the
+/// store that is to be legacy, and no kind was ever moved. One that was moved there and back does
+/// not change again with the stores the other way round: their records of its mode have aged apart.
+/// Otherwise does nothing.
+async fn turn_round(legacy: Named<'_>, unified: Named<'_>) -> Result<()> {
+    let (Some(in_legacy), Some(in_unified)) = (read(legacy.0).await?, read(unified.0).await?)
+    else {
+        return Ok(());
+    };
+    // The record of legacy is replaced first: it may be right already, if that was cut off then.
+    let (of_legacy, of_unified) = (&in_legacy.0, &in_unified.0);
+    if of_legacy.pair != of_unified.pair
+        || of_unified.part != Part::Legacy
+        || was_anything_moved(legacy.0).await?
+        || was_anything_moved(unified.0).await?
+        || holds_objects(unified.0).await?
+        || !holds_objects(legacy.0).await?
+    {
+        return Ok(());
+    }
+    replace(legacy, Side::Legacy, &in_legacy).await?;
+    replace(unified, Side::Unified, &in_unified).await?;
+    tracing::info!(legacy = %legacy.1, unified = %unified.1, "the two stores have changed parts");
+    Ok(())
+}
+
+/// Writes down what else a store is, if that is still as it was read.
+async fn replace(named: Named<'_>, side: Side, known: &(Record, Revision)) -> Result<()> {
+    let (Record { pair, .. }, revision) = known;
+    let record = encoded(side, pair)?;
+    let put = Transaction::put(key()?, Precondition::Revision(*revision), record);
+    // If another process was faster, what it wrote is looked at next.
+    named.0.commit_one(put).await?;
+    Ok(())
+}
+
+/// Tells whether a change of mode was ever begun: before the first one a kind has no record.
+async fn was_anything_moved(store: &dyn StorageBackend) -> Result<bool> {
+    Ok(!stored_modes(store, SPACE).await?.is_empty())
+}
+
+fn is_moved(stored: &StoredMode) -> bool {
+    stored.mode > Mode::Zero || stored.changing_to.is_some()
+}
+
+/// Refuses to begin with all objects in unified: in mode 0 clients would see none of them.
+async fn refuse_swapped(legacy: Named<'_>, unified: Named<'_>) -> Result<()> {
+    if holds_objects(unified.0).await? && !holds_objects(legacy.0).await? {
+        bail!(
+            "{} holds no objects and {} does: are --legacy and --store swapped? A migration \
+             begins with the objects in legacy",
+            legacy.1,
+            unified.1
+        );
+    }
+    Ok(())
+}
+
+/// Tells whether there is, or was, an object: control records are none.
+async fn holds_objects(store: &dyn StorageBackend) -> Result<bool> {
+    let history = ListQuery::history(Scope::All, Order::Ascending).limit(1);
+    Ok(!store.list(&history).await?.items.is_empty())
+}
+
+/// Refuses two stores of which one is from before a change of mode that the other one knows of: clients
+/// would miss what only the newer one has, and a sync would take it out of that.
+async fn refuse_outdated(legacy: Named<'_>, unified: Named<'_>) -> Result<()> {
+    let Some(found) = outdated(legacy.0, unified.0, SPACE).await? else {
+        return Ok(());
+    };
+    let (old, new) = match found.side {
+        Side::Legacy => (legacy.1, unified.1),
+        Side::Unified => (unified.1, legacy.1),
+    };
+    bail!(
+        "{old} is older than {new}: {} is in mode {} by it, and in mode {} by the other. Was it restored          from a backup? Take both stores of one time, or go on with one of them: {}",
+        found.kind,
+        found.mode,
+        found.newer,
+        way_out(new)
+    )
+}
+
 /// Refuses a store that knows of no migration beside one with kinds that are in other modes than 0.
 async fn refuse_stranger((known, of_known): Named<'_>, stranger: &StoreUrl) -> Result<()> {
     let stored = stored_modes(known, SPACE).await?;
-    let moved = |stored: &&StoredMode| stored.mode > Mode::Zero || stored.changing_to.is_some();
-    match stored.iter().find(moved) {
+    match stored.iter().find(|stored| is_moved(stored)) {
         None => Ok(()),
         Some(moved) => bail!(
-            "{stranger} was never used beside {of_known}, where {} is in mode {}: is its name right?",
+            "{stranger} was never used beside {of_known}, where {} is in mode {}: is its name right? \
+             If the other store is lost, {}",
             moved.kind,
-            moved.mode
+            moved.mode,
+            way_out(of_known)
         ),
     }
 }
 
+/// Says how to go on with a store whose other one is gone.
+fn way_out(url: &StoreUrl) -> String {
+    format!(
+        "`unistore copy {url} URL` makes a store of what this one holds, which is in no migration"
+    )
+}
+
 /// Returns the migration of a store, or refuses if the store is the other one of it.
 async fn read_as((store, url): Named<'_>, side: Side) -> Result<Option<String>> {
-    match read(store).await? {
+    match read(store).await?.map(|(known, _)| known) {
         Some(known) if known.part != Part::from(side) => bail!(
             "{url} cannot be the {side} store: it is, or was, the {} one of a migration. Are \
              --legacy and --store swapped? For another migration take a copy of it, made by \
@@ -106,15 +238,18 @@ async fn read_as((store, url): Named<'_>, side: Side) -> Result<Option<String>> 
 
 /// Writes down what a store is, unless that is known. Returns the migration that it is in then.
 async fn write(named: Named<'_>, side: Side, pair: &str) -> Result<String> {
+    let create = Transaction::put(key()?, Precondition::Absent, encoded(side, pair)?);
+    named.0.commit_one(create).await?;
+    let known = read_as(named, side).await?;
+    known.with_context(|| format!("{} does not keep which part it is", named.1))
+}
+
+fn encoded(side: Side, pair: &str) -> Result<Vec<u8>> {
     let record = Record {
         part: side.into(),
         pair: pair.to_owned(),
     };
-    let record = serde_json::to_vec(&record)?;
-    let create = Transaction::put(key()?, Precondition::Absent, record);
-    named.0.commit_one(create).await?;
-    let known = read_as(named, side).await?;
-    known.with_context(|| format!("{} does not keep which part it is", named.1))
+    Ok(serde_json::to_vec(&record)?)
 }
 
 fn new_pair() -> Result<String> {
@@ -125,7 +260,7 @@ fn new_pair() -> Result<String> {
 
 /// Refuses to use a store alone while kinds are, in part, in the other store of a migration.
 pub(crate) async fn check_alone(store: &dyn StorageBackend, url: &StoreUrl) -> Result<()> {
-    let Some(Record { part, .. }) = read(store).await? else {
+    let Some((Record { part, .. }, _)) = read(store).await? else {
         return Ok(());
     };
     let stored = stored_modes(store, SPACE).await?;
@@ -137,11 +272,14 @@ pub(crate) async fn check_alone(store: &dyn StorageBackend, url: &StoreUrl) -> R
         (Part::Legacy, Some((kind, mode))) => bail!(
             "{url} is the legacy store of a migration, and {kind} is in mode {mode}: alone it \
              would miss writes. Serve it with --legacy, beside the other store, or roll back to \
-             mode 0 first"
+             mode 0 first; if the other store is lost, {}",
+            way_out(url)
         ),
         (Part::Unified, Some((kind, mode))) => bail!(
             "{url} is the unified store of a migration, and {kind} is in mode {mode}: alone it \
-             would miss objects or writes. Serve it beside --legacy, or promote to mode 4 first"
+             would miss objects or writes. Serve it beside --legacy, or promote to mode 4 first; \
+             if the other store is lost, {}",
+            way_out(url)
         ),
     }
 }
@@ -158,10 +296,14 @@ fn elsewhere(part: Part, kind: Kind, stored: &[StoredMode]) -> Option<(Kind, Mod
     (changing || !is_here).then_some((kind, mode))
 }
 
-async fn read(store: &dyn StorageBackend) -> Result<Option<Record>> {
-    let stored = store.get(&key()?, None).await?;
-    let record = stored.map(|stored| serde_json::from_slice(&stored.value));
-    Ok(record.transpose()?)
+async fn read(store: &dyn StorageBackend) -> Result<Option<(Record, Revision)>> {
+    let Some(stored) = store.get(&key()?, None).await? else {
+        return Ok(None);
+    };
+    Ok(Some((
+        serde_json::from_slice(&stored.value)?,
+        stored.revision,
+    )))
 }
 
 fn key() -> storage_core::Result<ResourceKey> {
@@ -172,8 +314,8 @@ fn key() -> storage_core::Result<ResourceKey> {
 mod tests {
     use std::sync::Arc;
 
-    use dualwriter::{DualWriter, DualWriterConfig, Forced, Options};
-    use storage_core::Memory;
+    use dualwriter::{DualWriter, Forced, Options};
+    use storage_core::{INTERNAL_GROUP, Memory};
 
     use super::*;
 
@@ -183,7 +325,23 @@ mod tests {
 
     async fn claimed(legacy: &Memory, unified: &Memory) -> Result<()> {
         let (old, new) = (url("old"), url("new"));
-        claim((legacy, &old), (unified, &new)).await
+        claim((legacy, &old), (unified, &new), Beginning::InLegacy).await
+    }
+
+    fn object(name: &str) -> ResourceKey {
+        ResourceKey::new("b", "a", "default", name).unwrap()
+    }
+
+    async fn with_object() -> Arc<Memory> {
+        let store = Memory::new();
+        store.create(object("x"), "1".into()).await.unwrap();
+        Arc::new(store)
+    }
+
+    async fn dual(legacy: &Arc<Memory>, unified: &Arc<Memory>) -> DualWriter {
+        let options = Options::new(DualWriterConfig::default());
+        let opening = DualWriter::open(legacy.clone(), unified.clone(), options);
+        opening.await.unwrap()
     }
 
     #[tokio::test]
@@ -206,9 +364,7 @@ mod tests {
         claimed(&legacy, &unified).await.unwrap();
         // Nothing is moved yet: another new store may take the place of one.
         claimed(&legacy, &Memory::new()).await.unwrap();
-        let options = Options::new(DualWriterConfig::default());
-        let opening = DualWriter::open(legacy.clone(), unified.clone(), options);
-        let dual = opening.await.unwrap();
+        let dual = dual(&legacy, &unified).await;
         dual.set_mode(&kind, Mode::Two, Forced::No).await.unwrap();
         dual.sync(&kind, &mut |_| {}).await.unwrap();
         dual.set_mode(&kind, Mode::Three, Forced::No).await.unwrap();
@@ -218,12 +374,157 @@ mod tests {
                 error.contains("a.b is in mode 3: is its name right?"),
                 "{error}"
             );
+            // Whoever has lost the other store is told how to go on.
+            let way_out = "If the other store is lost, `unistore copy memory:";
+            assert!(error.contains(way_out), "{error}");
         }
         let (other_legacy, other_unified) = (Memory::new(), Memory::new());
         claimed(&other_legacy, &other_unified).await.unwrap();
         let error = claimed(&legacy, &other_unified).await.unwrap_err();
         assert!(error.to_string().contains("of two migrations"), "{error}");
         claimed(&legacy, &unified).await.unwrap();
+    }
+
+    /// A store that was restored from a backup was believed: clients missed what was written since, and
+    /// a sync took it out of the other one.
+    #[tokio::test]
+    async fn a_store_that_is_older_than_the_other_is_refused() {
+        let kind: Kind = "a.b".parse().unwrap();
+        let (legacy, unified) = (with_object().await, Arc::new(Memory::new()));
+        claimed(&legacy, &unified).await.unwrap();
+        let dual = dual(&legacy, &unified).await;
+        dual.set_mode(&kind, Mode::Two, Forced::No).await.unwrap();
+        let modes = Scope::resource(INTERNAL_GROUP, format!("{SPACE}.mode"));
+        let backup = unified.list(&ListQuery::live(modes)).await.unwrap().items;
+        dual.sync(&kind, &mut |_| {}).await.unwrap();
+        dual.set_mode(&kind, Mode::Four, Forced::No).await.unwrap();
+        dual.close().await.unwrap();
+        claimed(&legacy, &unified).await.unwrap();
+        for record in backup {
+            let restored = Transaction::put(record.key, Precondition::Any, record.value);
+            unified.commit_one(restored).await.unwrap();
+        }
+        let error = claimed(&legacy, &unified).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "memory:new is older than memory:old: a.b is in mode 2 by it, and in mode 4 by"
+            ),
+            "{error}"
+        );
+    }
+
+    /// The stores were claimed the wrong way round for good, and clients saw no objects.
+    #[tokio::test]
+    async fn a_migration_does_not_begin_with_all_objects_in_unified() {
+        let (empty, full) = (Arc::new(Memory::new()), with_object().await);
+        let error = claimed(&empty, &full).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "memory:old holds no objects and memory:new does: are --legacy and --store swapped? A \
+             migration begins with the objects in legacy"
+        );
+        for store in [&empty, &full] {
+            assert!(read(&**store).await.unwrap().is_none());
+        }
+        claimed(&full, &empty).await.unwrap();
+        // Both hold some, or the configuration says that they are in unified.
+        let (first, second) = (with_object().await, with_object().await);
+        claimed(&first, &second).await.unwrap();
+        let (empty, full) = (Memory::new(), with_object().await);
+        let (old, new) = (url("old"), url("new"));
+        let stores = ((&empty as _, &old), (&*full as _, &new));
+        claim(stores.0, stores.1, Beginning::InUnified)
+            .await
+            .unwrap();
+    }
+
+    #[test]
+    fn a_configuration_tells_where_objects_are() {
+        let mut config = DualWriterConfig::default();
+        assert_eq!(Beginning::of(&config), Beginning::InLegacy);
+        config.modes.insert("a.b".parse().unwrap(), Mode::Three);
+        assert_eq!(Beginning::of(&config), Beginning::InLegacy);
+        config.modes.insert("c.d".parse().unwrap(), Mode::Four);
+        assert_eq!(Beginning::of(&config), Beginning::InUnified);
+        let all = DualWriterConfig::everything(Mode::Five);
+        assert_eq!(Beginning::of(&all), Beginning::InUnified);
+    }
+
+    /// Two stores, claimed the wrong way round by a version that did not look.
+    async fn swapped() -> (Arc<Memory>, Arc<Memory>) {
+        let (full, empty) = (with_object().await, Arc::new(Memory::new()));
+        let (old, new) = (url("old"), url("new"));
+        let stores = ((&*empty as _, &old), (&*full as _, &new));
+        claim(stores.0, stores.1, Beginning::InUnified)
+            .await
+            .unwrap();
+        (full, empty)
+    }
+
+    async fn part(store: &Memory) -> Part {
+        read(store).await.unwrap().unwrap().0.part
+    }
+
+    #[tokio::test]
+    async fn a_claim_the_wrong_way_round_is_taken_anew() {
+        let kind: Kind = "a.b".parse().unwrap();
+        let (full, empty) = swapped().await;
+        let wrong = dual(&empty, &full).await;
+        wrong.apply_config().await.unwrap();
+        assert_eq!(wrong.status(&kind).await.unwrap().mode, 0);
+        assert!(wrong.get(&object("x"), None).await.unwrap().is_none());
+        wrong.close().await.unwrap();
+        claimed(&full, &empty).await.unwrap();
+        assert_eq!(part(&full).await, Part::Legacy);
+        assert_eq!(part(&empty).await, Part::Unified);
+        claimed(&full, &empty).await.unwrap();
+        let error = claimed(&empty, &full).await.unwrap_err();
+        assert!(error.to_string().contains("swapped"), "{error}");
+        let right = dual(&full, &empty).await;
+        right.set_mode(&kind, Mode::Two, Forced::No).await.unwrap();
+        let synced = right.sync(&kind, &mut |_| {}).await.unwrap();
+        assert_eq!((synced.repaired, synced.failed), (1, 0));
+        right
+            .set_mode(&kind, Mode::Three, Forced::No)
+            .await
+            .unwrap();
+        assert!(right.get(&object("x"), None).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_was_turned_in_one_store_is_turned_in_the_other() {
+        let (full, empty) = swapped().await;
+        let known = read(&*full).await.unwrap().unwrap();
+        replace((&*full, &url("old")), Side::Legacy, &known)
+            .await
+            .unwrap();
+        claimed(&full, &empty).await.unwrap();
+        assert_eq!(part(&empty).await, Part::Unified);
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_something_came_of_stands() {
+        let kind: Kind = "a.b".parse().unwrap();
+        let (moved, back) = (swapped().await, swapped().await);
+        for (stores, modes) in [
+            (&moved, &[Mode::One][..]),
+            // The other way round, the next change of mode found another one in its way for ever.
+            (&back, &[Mode::One, Mode::Zero]),
+        ] {
+            let dual = dual(&stores.1, &stores.0).await;
+            for mode in modes {
+                dual.set_mode(&kind, *mode, Forced::No).await.unwrap();
+            }
+            dual.close().await.unwrap();
+        }
+        let used = swapped().await;
+        used.1.create(object("y"), "1".into()).await.unwrap();
+        for (full, empty) in [moved, back, used] {
+            let error = claimed(&full, &empty).await.unwrap_err();
+            assert!(error.to_string().contains("swapped"), "{error}");
+            assert_eq!(part(&full).await, Part::Unified);
+            assert_eq!(part(&empty).await, Part::Legacy);
+        }
     }
 
     #[test]

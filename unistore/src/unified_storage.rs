@@ -79,8 +79,8 @@ pub(crate) fn legacy_by_short_name() -> Result<Option<StoreUrl>> {
     url.parse().map(Some).context(LEGACY_VARIABLE)
 }
 
-/// Refuses a section that names no kind, and a key that it does not have.
-pub(crate) fn check_known(section: &str, key: &str) -> Result<(), String> {
+/// Refuses a section that names no kind.
+pub(crate) fn check_section(section: &str) -> Result<(), String> {
     let kind = parse_section(section).map_err(|error| error.context().to_owned())?;
     let kinds = kinds();
     if !kinds.contains(&kind) {
@@ -91,6 +91,11 @@ pub(crate) fn check_known(section: &str, key: &str) -> Result<(), String> {
             sections.join(", ")
         ));
     }
+    Ok(())
+}
+
+/// Refuses a key that the section of a kind does not have.
+pub(crate) fn check_key(section: &str, key: &str) -> Result<(), String> {
     if key != MODE_KEY {
         return Err(format!(
             "unknown key {key} in [{section}]; there is {MODE_KEY}"
@@ -250,7 +255,7 @@ mod tests {
             ),
             (
                 "[unified_storage.dashboard.grafana.app]\ndualWriterMode = 1\n".to_owned(),
-                "a.ini:2: unknown kind in [unified_storage.dashboard.grafana.app]; there are \
+                "a.ini:1: unknown kind in [unified_storage.dashboard.grafana.app]; there are \
                  [unified_storage.dashboards.dashboard.grafana.app], \
                  [unified_storage.folders.folder.grafana.app], \
                  [unified_storage.playlists.playlist.grafana.app]"

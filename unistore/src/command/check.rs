@@ -5,6 +5,7 @@ use unistore::{consistency, registry};
 
 use super::{DIFFERENT, SAME};
 use crate::cli::CheckArguments;
+use crate::say::say;
 
 /// Disagreements that are printed; the rest is counted.
 const SHOWN_MAX: usize = 100;
@@ -16,22 +17,22 @@ pub(crate) async fn run(arguments: CheckArguments) -> Result<ExitCode> {
     let store = registry::open_existing(&url).await?;
     let report = consistency::check(&store).await?;
     disagreements.extend(report.disagreements);
-    println!("store      {url}");
-    println!("revision   {}", report.revision);
-    println!("objects    {}", report.objects);
-    println!("history    {} revisions", report.history);
-    println!("trash      {} objects", report.trash);
-    println!("changes    {} can be read", report.changes);
+    say(format_args!("store      {url}"))?;
+    say(format_args!("revision   {}", report.revision))?;
+    say(format_args!("objects    {}", report.objects))?;
+    say(format_args!("history    {} revisions", report.history))?;
+    say(format_args!("trash      {} objects", report.trash))?;
+    say(format_args!("changes    {} can be read", report.changes))?;
     for disagreement in disagreements.iter().take(SHOWN_MAX) {
-        println!("WRONG      {disagreement}");
+        say(format_args!("WRONG      {disagreement}"))?;
     }
     if disagreements.is_empty() {
-        println!("everything agrees");
+        say("everything agrees")?;
         return Ok(ExitCode::from(SAME));
     }
-    println!("{} disagreements", disagreements.len());
+    say(format_args!("{} disagreements", disagreements.len()))?;
     if report.disturbed {
-        println!("the store was written to meanwhile: check again when it is at rest");
+        say("the store was written to meanwhile: check again when it is at rest")?;
     }
     Ok(ExitCode::from(DIFFERENT))
 }

@@ -6,6 +6,7 @@ use unistore::copy::copy;
 use unistore::registry;
 
 use crate::cli::CopyArguments;
+use crate::say::say;
 
 /// Copies a store and shows how far it is.
 pub(crate) async fn run(arguments: CopyArguments) -> Result<ExitCode> {
@@ -29,16 +30,16 @@ pub(crate) async fn run(arguments: CopyArguments) -> Result<ExitCode> {
     .await;
     bar.finish_and_clear();
     let copied = copied.context("the copy is not complete; run it again to go on")?;
-    println!(
+    say(format_args!(
         "copied {} revisions ({} values) from {from} to {to}",
         HumanCount(copied.done),
         HumanBytes(copied.bytes)
-    );
+    ))?;
     if copied.renumbered > 0 {
-        println!(
+        say(format_args!(
             "{} of them have new revision numbers: the target had used theirs",
             HumanCount(copied.renumbered)
-        );
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,7 @@ use crate::cli::{
     MigrateArguments, MigrateCommand, PromoteArguments, RollbackArguments, VerifyArguments,
 };
 use crate::config_file::ConfigFile;
+use crate::migration::Differing;
 use crate::signals::Signals;
 
 /// The exit code when what was asked for was done.
@@ -124,9 +125,15 @@ async fn verify(reach: &dyn Reach, arguments: VerifyArguments, answer: &Answer) 
     } else {
         Repair::No
     };
-    let found = reach
-        .verify(&kind, repair, &mut |differing| answer.differing(differing))
-        .await?;
+    // A repair goes on to its end, whether anybody reads what it tells or not.
+    let mut told = Ok(());
+    let mut tell = |differing: &Differing| {
+        if told.is_ok() {
+            told = answer.differing(differing, repair);
+        }
+    };
+    let found = reach.verify(&kind, repair, &mut tell).await?;
+    told?;
     answer.verified(&kind, &found)?;
     Ok(if found.is_equal() { DONE } else { NO })
 }

@@ -21,6 +21,7 @@ use crate::identity::{Identity, KUBECONFIG};
 use crate::metrics::Metrics;
 use crate::migration::{self, Migrations};
 use crate::open::open;
+use crate::say::say;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::unified_storage::kinds;
@@ -38,7 +39,9 @@ pub(crate) async fn run(arguments: ServeArguments, file: &ConfigFile) -> Result<
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let server = bind(&settings, &data, &layers, &mut tasks, &shutdown).await?;
-    announce(&settings, &data, &layers, &server);
+    if let Err(error) = announce(&settings, &data, &layers, &server) {
+        tracing::warn!(%error, "it serves nevertheless");
+    }
     let serving = server.serve(shutdown.clone());
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
@@ -144,21 +147,24 @@ fn probes(layers: &Layers) -> Result<Vec<(StoreProbe, Arc<dyn HealthCheck>)>> {
 }
 
 /// Tells where the server is and what to type next.
-fn announce(settings: &Settings, data: &DataDir, layers: &Layers, server: &Server) {
+fn announce(settings: &Settings, data: &DataDir, layers: &Layers, server: &Server) -> Result<()> {
     let address = crate::identity::reachable(server.local_addr());
-    println!("serving {} on https://{address}", settings.store);
+    say(format_args!(
+        "serving {} on https://{address}",
+        settings.store
+    ))?;
     if let Some(legacy) = &settings.legacy {
-        println!("moving away from {}", legacy.store);
+        say(format_args!("moving away from {}", legacy.store))?;
     }
     if layers.store().info().durability == Durability::Volatile {
-        println!("the store is in memory: it is gone when the server stops");
+        say("the store is in memory: it is gone when the server stops")?;
     }
-    println!("now type:");
+    say("now type:")?;
     let kubeconfig = data.file(KUBECONFIG);
-    println!(
+    say(format_args!(
         "  kubectl --kubeconfig={} get playlists",
         kubeconfig.display()
-    );
+    ))
 }
 
 /// Takes as many open files as the system allows: each connection and each watch is one.

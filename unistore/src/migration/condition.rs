@@ -81,8 +81,52 @@ fn configured(status: &MigrationStatus) -> Condition {
         return condition("Configured", true, "AsConfigured", String::new());
     }
     let gate = status.gates.iter().find(|gate| gate.mode == configured);
-    let how = gate.and_then(|gate| gate.how.as_deref());
-    let how = how.unwrap_or("the stored mode is the truth, a configuration does not lower it");
+    let how = if configured < mode {
+        "the stored mode is the truth, a configuration does not lower it"
+    } else {
+        let shut = gate.and_then(|gate| gate.how.as_deref());
+        shut.unwrap_or("the next start changes to it")
+    };
     let message = format!("the configuration asks for mode {configured}: {how}");
     condition("Configured", false, "OtherModeInForce", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    fn message(mode: u8, configured: u8, gates: &Value) -> String {
+        let status = json!({
+            "mode": mode, "configuredMode": configured, "epoch": 1, "authority": "legacy",
+            "synced": false, "inDoubt": 0, "oldestInDoubtMs": 0, "queued": 0, "gates": gates,
+        });
+        super::configured(&serde_json::from_value(status).unwrap()).message
+    }
+
+    /// A mode above the one in force was told to be one that is not lowered to.
+    #[test]
+    fn another_configured_mode_is_told_with_what_comes_of_it() {
+        let open = json!([{"mode": 1, "open": true}]);
+        let shut = json!([{"mode": 3, "open": false, "gate": "sync", "how": "complete a sync"}]);
+        for (mode, configured, gates, ending) in [
+            (0, 1, &open, "mode 1: the next start changes to it"),
+            (2, 3, &shut, "mode 3: complete a sync"),
+            (
+                2,
+                1,
+                &open,
+                "mode 1: the stored mode is the truth, a configuration does not lower it",
+            ),
+            (
+                4,
+                3,
+                &shut,
+                "mode 3: the stored mode is the truth, a configuration does not lower it",
+            ),
+        ] {
+            let told = message(mode, configured, gates);
+            assert_eq!(told, format!("the configuration asks for {ending}"));
+        }
+        assert_eq!(message(1, 1, &open), "");
+    }
 }

@@ -14,4 +14,5 @@ mod dashboards;
 mod kube_client;
 mod lifecycle;
 mod migration;
+mod output;
 mod walkthrough;

@@ -1,10 +1,11 @@
 use anyhow::Result;
-use dualwriter::{Kind, Transition};
+use dualwriter::{Kind, Repair, Transition};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::Output;
 use crate::migration::{Differing, Migration, MigrationStatus, Refused, Synced, Verified};
+use crate::say::say;
 
 /// Tells what was found or done, on standard output.
 pub(super) struct Answer(Output);
@@ -17,10 +18,9 @@ impl Answer {
     /// Writes text for people, or else a value for programs.
     fn say(&self, text: impl FnOnce() -> String, value: &impl Serialize) -> Result<()> {
         match self.0 {
-            Output::Text => println!("{}", text()),
-            Output::Json => println!("{}", serde_json::to_string_pretty(value)?),
+            Output::Text => say(text()),
+            Output::Json => say(serde_json::to_string_pretty(value)?),
         }
-        Ok(())
     }
 
     pub(super) fn statuses(&self, statuses: &[Migration]) -> Result<()> {
@@ -48,7 +48,9 @@ impl Answer {
             let end = if *complete {
                 "both stores are equal".to_owned()
             } else {
-                format!("{failed} could not be settled: run it again")
+                format!(
+                    "{failed} could not be settled: run it again; `unistore migrate verify` names them"
+                )
             };
             format!(
                 "{kind}, {direction}: compared {compared} objects in {passes}, repaired {repaired}; {end}"
@@ -83,10 +85,10 @@ impl Answer {
     }
 
     /// Prints a difference as soon as it is known; for programs they come together.
-    pub(super) fn differing(&self, differing: &Differing) {
+    pub(super) fn differing(&self, differing: &Differing, repair: Repair) -> Result<()> {
         match self.0 {
-            Output::Text => println!("{}", sentence(differing)),
-            Output::Json => {}
+            Output::Text => say(sentence(differing, repair)),
+            Output::Json => Ok(()),
         }
     }
 
@@ -106,7 +108,7 @@ impl Answer {
     }
 }
 
-fn sentence(differing: &Differing) -> String {
+fn sentence(differing: &Differing, repair: Repair) -> String {
     let what = match differing.what.as_str() {
         "missingInLegacy" => "is missing in legacy".to_owned(),
         "missingInUnified" => "is missing in unified".to_owned(),
@@ -114,7 +116,11 @@ fn sentence(differing: &Differing) -> String {
         _ if differing.paths.is_empty() => "has two values".to_owned(),
         _ => format!("differs in {}", differing.paths.join(", ")),
     };
-    let repaired = if differing.repaired { ", repaired" } else { "" };
+    let repaired = match (differing.repaired, repair) {
+        (true, _) => ", repaired",
+        (false, Repair::Yes) => ", not repaired",
+        (false, Repair::No) => "",
+    };
     format!("{} {what}{repaired}", differing.key)
 }
 
