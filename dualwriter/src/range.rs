@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use crate::inner::Inner;
 use crate::merged::{cursor_after, merge, merge_changes};
 use crate::read::{READ_ATTEMPTS, Views, expired, overtaken};
-use crate::record::{ModeRecord, from_json};
+use crate::stored::Records;
 use crate::{Kind, Mode, Side};
 
 /// Which store each kind of a range is read from.
@@ -84,32 +84,15 @@ impl Inner {
         let mut kinds = std::collections::BTreeSet::new();
         let home = self.default.mode()?.home();
         for side in [home, home.other()] {
-            let records = match self.records(side).await {
+            let records = match Records::read(self.store(side), self.options.space).await {
                 Ok(records) => records,
                 // Only kinds whose home is there are missed, and those cannot be read anyway.
                 Err(_) if side != home => continue,
                 Err(error) => return Err(error),
             };
-            kinds.extend(records);
+            kinds.extend(records.by_kind.into_keys());
         }
         Ok(kinds.into_iter().collect())
-    }
-
-    async fn records(&self, side: Side) -> Result<Vec<Kind>> {
-        let mut query = ListQuery::live(self.keys.all_modes());
-        let mut kinds = Vec::new();
-        loop {
-            let page = self.store(side).list(&query).await?;
-            for stored in &page.items {
-                if stored.key != self.keys.default_mode() {
-                    kinds.push(from_json::<ModeRecord>(stored)?.kind());
-                }
-            }
-            match page.next {
-                Some(cursor) => query = query.after(cursor),
-                None => return Ok(kinds),
-            }
-        }
     }
 
     async fn all_held(&self, sides: &Sides, scope: &Scope, deadline: Instant) -> Result<bool> {

@@ -110,13 +110,13 @@ fn older(legacy: &ModeRecord, unified: &ModeRecord) -> Result<Option<Side>> {
 }
 
 /// The mode records of one store.
-struct Records {
+pub(crate) struct Records {
     default: Option<ModeRecord>,
-    by_kind: BTreeMap<Kind, ModeRecord>,
+    pub(crate) by_kind: BTreeMap<Kind, ModeRecord>,
 }
 
 impl Records {
-    async fn read(store: &dyn StorageBackend, space: &str) -> Result<Self> {
+    pub(crate) async fn read(store: &dyn StorageBackend, space: &str) -> Result<Self> {
         let keys = Keys::new(space);
         let mut query = ListQuery::live(keys.all_modes());
         let mut records = Self {
