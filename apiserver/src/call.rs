@@ -11,9 +11,7 @@ use crate::limits::OPTIONS_BYTES_MAX;
 use crate::path::ResourcePath;
 use crate::query::Query;
 use crate::status::Status;
-
-/// The longest name that a manager of fields can have.
-const FIELD_MANAGER_CHARS: usize = 128;
+use resource::limits::FIELD_MANAGER_BYTES_MAX;
 
 /// Media types of a body that is an object.
 const OBJECT_TYPES: [&str; 1] = ["application/json"];
@@ -130,9 +128,9 @@ impl Call<'_> {
             None => {
                 let agent = header(self.headers, USER_AGENT);
                 let program = agent.split('/').next().unwrap_or_default();
-                // Nobody chose it to be a manager's name, so it is made to be one.
+                // Nobody chose it to be a manager's name, so it is made to be one. It is ASCII.
                 let printable = program.chars().filter(|c| !c.is_control());
-                printable.take(FIELD_MANAGER_CHARS).collect()
+                printable.take(FIELD_MANAGER_BYTES_MAX).collect()
             }
         }
     }

@@ -58,6 +58,7 @@ mod range;
 mod read;
 mod record;
 mod recovery;
+mod right;
 mod slots;
 mod stored;
 mod sync;

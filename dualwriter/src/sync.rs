@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use serde::Serialize;
 use storage_core::{
     ChangesQuery, Error, ErrorKind, Outcome, Precondition, ResourceKey, Result, Revision,
@@ -10,7 +8,8 @@ use tokio::time::Instant;
 use crate::bugs::{Bug, planted};
 use crate::copy::{Copied, is_same};
 use crate::inner::Inner;
-use crate::record::{Coverage, LeaseRecord, PassRecord, SyncRecord, from_json, to_json};
+use crate::record::{Coverage, PassRecord, SyncRecord, from_json, to_json};
+use crate::right::SyncLease;
 use crate::view::View;
 use crate::{Direction, Kind, Mode, Side, observe};
 
@@ -20,11 +19,6 @@ const COPY_BATCH: usize = 100;
 const PASSES_MAX: u32 = 5;
 /// How often a busy object is tried again.
 const BUSY_ATTEMPTS: usize = 5;
-/// How long the right to sync is held without being renewed: so long waits whoever goes on after a
-/// process that was killed.
-const LEASE: Duration = Duration::from_secs(15);
-/// The right is renewed when it is this old.
-const LEASE_AGE: Duration = Duration::from_secs(5);
 
 /// How far a sync or a verification is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -69,27 +63,6 @@ fn as_text<S: serde::Serializer>(direction: &Direction, s: S) -> Result<S::Ok, S
     })
 }
 
-/// The right to sync a kind. It saves work; safety does not rest on it.
-struct SyncLease {
-    key: ResourceKey,
-    revision: Revision,
-    renewed: Instant,
-    /// The pass as it was saved last.
-    saved: Option<PassRecord>,
-}
-
-/// Says that this process is syncing a kind, until it is dropped.
-struct Syncing<'a> {
-    inner: &'a Inner,
-    kind: &'a Kind,
-}
-
-impl Drop for Syncing<'_> {
-    fn drop(&mut self) {
-        self.inner.syncing.lock().remove(self.kind);
-    }
-}
-
 impl Inner {
     /// Makes the store that is not the truth equal to the one that is.
     pub(crate) async fn sync(
@@ -118,14 +91,6 @@ impl Inner {
         }
         self.drop_lease(kind, &lease).await;
         result
-    }
-
-    fn only_sync<'a>(&'a self, kind: &'a Kind) -> Result<Syncing<'a>> {
-        if !self.syncing.lock().insert(kind.clone()) {
-            let context = format!("{kind} is being synced by this process already");
-            return Err(Error::new(ErrorKind::Overloaded, "sync", context));
-        }
-        Ok(Syncing { inner: self, kind })
     }
 
     async fn run_sync(
@@ -231,7 +196,7 @@ impl Inner {
             }
             for batch in differing.chunks(COPY_BATCH) {
                 self.settle_batch(view, direction, batch, pass).await?;
-                if lease.renewed.elapsed() > LEASE_AGE {
+                if lease.is_old() {
                     self.renew_lease(lease).await?;
                 }
             }
@@ -509,92 +474,6 @@ impl Inner {
         };
         let put = Transaction::put(self.keys.sync(kind), unchanged, to_json(&record));
         Ok(self.unified.commit_one(put).await?.revision().is_some())
-    }
-
-    async fn take_lease(&self, kind: &Kind) -> Result<SyncLease> {
-        let key = self.keys.lease(kind);
-        let stored = self.unified.get(&key, None).await?;
-        let now = self.now();
-        if let Some(stored) = &stored {
-            let record: LeaseRecord = from_json(stored)?;
-            let until = record.until_ms;
-            // A time too far ahead is of a clock that went wrong.
-            let ahead = now.saturating_add(LEASE * 2).as_millis();
-            let mine = record.owner == self.options.instance.to_string();
-            if until > now.as_millis() && until < ahead && !mine {
-                let context = format!(
-                    "{kind} is being synced by process {}; if that died, wait {} s",
-                    record.owner,
-                    LEASE.as_secs()
-                );
-                return Err(Error::new(ErrorKind::Overloaded, "sync", context));
-            }
-        }
-        let unchanged = crate::read::unchanged(stored.as_ref());
-        self.rights.lock().insert(kind.clone());
-        let revision = self.put_lease(&key, unchanged, LEASE).await?;
-        Ok(SyncLease {
-            key,
-            revision,
-            renewed: Instant::now(),
-            saved: None,
-        })
-    }
-
-    /// Returns the revision of a right to sync, if this process has it.
-    async fn own_lease(&self, key: &ResourceKey) -> Result<Option<Revision>> {
-        let Some(stored) = self.unified.get(key, None).await? else {
-            return Ok(None);
-        };
-        let record: LeaseRecord = from_json(&stored)?;
-        let mine = record.owner == self.options.instance.to_string();
-        Ok(mine.then_some(stored.revision))
-    }
-
-    async fn renew_lease(&self, lease: &mut SyncLease) -> Result<()> {
-        let held = Precondition::Revision(lease.revision);
-        lease.revision = self.put_lease(&lease.key, held, LEASE).await?;
-        lease.renewed = Instant::now();
-        Ok(())
-    }
-
-    async fn drop_lease(&self, kind: &Kind, lease: &SyncLease) {
-        let held = Precondition::Revision(lease.revision);
-        // Should this fail, the lease runs out.
-        let _ = self.put_lease(&lease.key, held, Duration::ZERO).await;
-        self.rights.lock().remove(kind);
-    }
-
-    /// Gives up the rights of syncs that were broken off, so that nobody has to wait for their end.
-    pub(crate) async fn drop_rights(&self) {
-        let kinds = std::mem::take(&mut *self.rights.lock());
-        for kind in kinds {
-            let key = self.keys.lease(&kind);
-            if let Ok(Some(revision)) = self.own_lease(&key).await {
-                let held = Precondition::Revision(revision);
-                let _ = self.put_lease(&key, held, Duration::ZERO).await;
-            }
-        }
-    }
-
-    async fn put_lease(
-        &self,
-        key: &ResourceKey,
-        unchanged: Precondition,
-        lasts: Duration,
-    ) -> Result<Revision> {
-        let record = LeaseRecord {
-            owner: self.options.instance.to_string(),
-            until_ms: self.now().saturating_add(lasts).as_millis(),
-        };
-        let put = Transaction::put(key.clone(), unchanged, to_json(&record));
-        match self.unified.commit_one(put).await? {
-            Outcome::Committed { revision } => Ok(revision),
-            Outcome::Conflict(_) => {
-                let context = "another process took over the sync";
-                Err(Error::new(ErrorKind::Overloaded, "sync", context))
-            }
-        }
     }
 }
 

@@ -88,7 +88,7 @@ impl fmt::Display for Refusal {
 pub(crate) enum Passed {
     /// There is none, or its condition is met.
     Rightly,
-    /// It was opened by hand.
+    /// It was opened by hand, or there is none and objects may be missing all the same.
     ByForce,
 }
 
@@ -120,11 +120,7 @@ pub(crate) fn gate(
         Mode::Four | Mode::Five => true,
     };
     match (from, to) {
-        (_, Mode::Five) if covered => Ok(Passed::Rightly),
-        (Mode::Two | Mode::Three, Mode::Five) if synced => Ok(Passed::Rightly),
-        (Mode::Three, Mode::Five) if Side::from(record.authority) == Side::Unified => {
-            Ok(Passed::Rightly)
-        }
+        (_, Mode::Five) if is_complete(record, synced, from) => Ok(Passed::Rightly),
         // It asks for nothing, but what was never synced is missing then.
         (_, Mode::Five) => Ok(Passed::ByForce),
         (Mode::Four | Mode::Five, Mode::Zero | Mode::One | Mode::Two | Mode::Three)
@@ -194,6 +190,16 @@ pub(crate) fn gate(
         },
         _ => Ok(Passed::Rightly),
     }
+}
+
+/// Tells whether unified is known to have every object as a kind leaves a mode.
+fn is_complete(record: &ModeRecord, synced: bool, from: Mode) -> bool {
+    // Only a complete unified comes down to mode 3 as the truth.
+    let is_truth = from == Mode::Three && Side::from(record.authority) == Side::Unified;
+    // In mode 1 a write may be in legacy alone, and its process gone, after the mark was set.
+    (synced && from >= Mode::Two)
+        || is_truth
+        || (record.coverage == Coverage::Complete && from >= Mode::Three)
 }
 
 /// The epoch in which a sync counts: that before the change in progress.
@@ -552,13 +558,8 @@ fn next_record(
     passed: Passed,
     floor: u64,
 ) -> ModeRecord {
-    // In mode 1 a write may be in legacy alone, and its process gone, after the mark was set.
     let synced = sync.complete_epoch == Some(steady_epoch(record));
-    // Only a complete unified comes down to mode 3 as the truth.
-    let is_truth = from == Mode::Three && Side::from(record.authority) == Side::Unified;
-    let known = (synced && from >= Mode::Two)
-        || is_truth
-        || (record.coverage == Coverage::Complete && from >= Mode::Three);
+    let known = is_complete(record, synced, from);
     let coverage = match to {
         Mode::Zero | Mode::One | Mode::Two => Coverage::Partial,
         Mode::Three | Mode::Four | Mode::Five if known && passed == Passed::Rightly => {

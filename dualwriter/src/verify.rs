@@ -94,6 +94,12 @@ impl Inner {
                 };
                 report.differences += 1;
                 report.repaired += u64::from(repaired);
+                let both = matches!(view.mode, Mode::Two | Mode::Three);
+                // Once is enough, and at once: the verification may be broken off.
+                if !repaired && both && report.differences - report.repaired == 1 {
+                    self.clear_mark(kind, "a verification found a difference")
+                        .await;
+                }
                 on_difference(Difference {
                     key: pair.key.to_string(),
                     what,
@@ -109,15 +115,9 @@ impl Inner {
             });
             match stretch.end {
                 Some(end) => after = Some(end),
-                None => break,
+                None => return Ok(report),
             }
         }
-        let left = report.differences - report.repaired;
-        if left > 0 && matches!(self.view(kind).await?.mode, Mode::Two | Mode::Three) {
-            let why = format!("a verification found {left} objects that differ");
-            self.clear_mark(kind, &why).await;
-        }
-        Ok(report)
     }
 
     /// Looks at a difference until nobody wrote the object meanwhile.

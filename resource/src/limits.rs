@@ -32,6 +32,9 @@ pub const CONFLICT_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest pause between two such attempts.
 pub const CONFLICT_PAUSE_MAX: Duration = Duration::from_millis(50);
 
+/// Longest name of who manages fields, in bytes.
+pub const FIELD_MANAGER_BYTES_MAX: usize = 128;
+
 /// Longest label or field selector, in bytes.
 pub const SELECTOR_BYTES_MAX: usize = 64 << 10;
 /// Most requirements in one selector.

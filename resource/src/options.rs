@@ -1,5 +1,6 @@
 use serde::Deserialize;
 
+use crate::limits::FIELD_MANAGER_BYTES_MAX;
 use crate::{Cause, CauseReason, Failure, Result, json};
 
 /// Query parameters of a write, as the URL has them; they are checked when the write is made.
@@ -53,8 +54,6 @@ pub(crate) struct WritePlan {
     pub(crate) dry_run: DryRun,
     pub(crate) field_validation: FieldValidation,
 }
-
-const FIELD_MANAGER_BYTES_MAX: usize = 128;
 
 impl WriteOptions {
     pub(crate) fn check(&self, type_name: &str) -> Result<WritePlan> {

@@ -7,7 +7,7 @@ use conformance::{Fault, Faulty, Gate, Operation};
 use dualwriter::{DualWriter, Forced, Kind, Mode, Options, Repair};
 use storage_core::{Memory, Precondition, StorageBackend, StorageBackendExt, Transaction};
 
-use crate::rig::{Backend, open, options};
+use crate::rig::{Backend, open, open_faulty, options};
 
 fn stores() -> (Backend, Backend) {
     (Arc::new(Memory::new()), Arc::new(Memory::new()))
@@ -164,7 +164,7 @@ async fn a_verification_that_finds_a_difference_shuts_the_gate() {
     assert_eq!(verify(Repair::No).await, 1);
     let refused = dual.set_mode(&kind(), Mode::Three, Forced::No).await;
     let refused = refused.unwrap_err().to_string();
-    let why = "a verification found 1 objects that differ";
+    let why = "a verification found a difference";
     assert!(refused.contains(why), "{refused}");
 }
 
@@ -176,12 +176,9 @@ async fn a_difference_that_is_found_during_a_pass_is_not_passed_by() {
     for name in ["a", "b", "c"] {
         legacy.create(key(name), "1".into()).await.unwrap();
     }
-    let connection = Faulty::new(Arc::clone(&unified));
-    let faults = connection.faults();
     let mut options = options(Mode::Two);
     options.config.data_sync_records_limit = 1;
-    let opening = DualWriter::open(Arc::clone(&legacy), Arc::new(connection), options);
-    let dual = Arc::new(opening.await.unwrap());
+    let (dual, [_, faults]) = open_faulty(&legacy, &unified, options).await;
     assert!(sync(&dual).await);
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     // The list of what is after the first object.

@@ -12,7 +12,7 @@ use storage_core::{
     Transaction, Write,
 };
 
-use crate::rig::{Backend, open, options, until};
+use crate::rig::{Backend, open, open_faulty, options, until};
 
 #[derive(Clone, Copy, Debug)]
 enum Change {
@@ -111,11 +111,8 @@ fn process(mode: Mode) -> Options {
 }
 
 /// A dual writer whose calls to its stores can be held up.
-async fn slow(legacy: &Backend, unified: &Backend, mode: Mode) -> (DualWriter, [Faults; 2]) {
-    let [legacy, unified] = [legacy, unified].map(|store| Faulty::new(Arc::clone(store)));
-    let faults = [legacy.faults(), unified.faults()];
-    let opening = DualWriter::open(Arc::new(legacy), Arc::new(unified), process(mode));
-    let dual = opening.await.unwrap();
+async fn slow(legacy: &Backend, unified: &Backend, mode: Mode) -> (Arc<DualWriter>, [Faults; 2]) {
+    let (dual, faults) = open_faulty(legacy, unified, process(mode)).await;
     dual.status(&Kind::of(&key("a"))).await.unwrap();
     (dual, faults)
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::step::key;
-use conformance::{Fault, Faults, Faulty, Gate, Operation};
+use conformance::{Fault, Faults, Gate, Operation};
 use dualwriter::{DualWriter, Forced, Gate as ModeGate, Kind, Mode, Options, TransitionError};
 use storage_core::{Memory, Precondition, StorageBackend, StorageBackendExt, Transaction};
 
-use crate::rig::{Backend, open, options};
+use crate::rig::{Backend, open, open_faulty, options};
 
 fn process(mode: Mode) -> Options {
     Options {
@@ -32,12 +32,9 @@ fn put(value: &'static str) -> Transaction {
 
 /// A dual writer whose calls to its stores can be held up.
 async fn slow(legacy: &Backend, unified: &Backend, mode: Mode) -> (Arc<DualWriter>, [Faults; 2]) {
-    let [legacy, unified] = [legacy, unified].map(|store| Faulty::new(Arc::clone(store)));
-    let faults = [legacy.faults(), unified.faults()];
-    let opening = DualWriter::open(Arc::new(legacy), Arc::new(unified), process(mode));
-    let dual = opening.await.unwrap();
+    let (dual, faults) = open_faulty(legacy, unified, process(mode)).await;
     dual.status(&kind()).await.unwrap();
-    (Arc::new(dual), faults)
+    (dual, faults)
 }
 
 /// A read of mode 3 brought over what only legacy had while the mode changed to 5, where nobody

@@ -11,7 +11,7 @@ use storage_core::{
     StorageBackendExt, Transaction,
 };
 
-use crate::rig::{Backend, intents, open, options, until};
+use crate::rig::{Backend, intents, open, open_faulty, options, until};
 
 fn kind() -> Kind {
     Kind::of(&key("a"))
@@ -150,14 +150,7 @@ async fn background_is_idle() {
 async fn closing_gives_up_the_right_of_a_sync_that_was_broken_off() {
     let (legacy, unified) = stores();
     legacy.create(key("a"), "1".into()).await.unwrap();
-    let connection = Faulty::new(Arc::clone(&unified));
-    let faults = connection.faults();
-    let opening = DualWriter::open(
-        Arc::clone(&legacy),
-        Arc::new(connection),
-        options(Mode::Two),
-    );
-    let first = Arc::new(opening.await.unwrap());
+    let (first, [_, faults]) = open_faulty(&legacy, &unified, options(Mode::Two)).await;
     first.status(&kind()).await.unwrap();
     let second = open(&legacy, &unified, options(Mode::Two)).await;
     background_is_idle().await;
@@ -181,10 +174,7 @@ async fn closing_gives_up_the_right_of_a_sync_that_was_broken_off() {
 #[tokio::test(start_paused = true)]
 async fn writers_that_begin_together_share_one_look_at_the_mode() {
     let (legacy, unified) = stores();
-    let connection = Faulty::new(Arc::clone(&legacy));
-    let faults = connection.faults();
-    let opening = DualWriter::open(Arc::new(connection), unified, options(Mode::Zero));
-    let dual = Arc::new(opening.await.unwrap());
+    let (dual, [faults, _]) = open_faulty(&legacy, &unified, options(Mode::Zero)).await;
     background_is_idle().await;
     let looks = Gate::default();
     for call in 0..64 {
@@ -340,10 +330,7 @@ async fn each_kind_can_be_read_at_the_head() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_is_not_polled_holds_up_nobody() {
     let (legacy, unified) = stores();
-    let connection = Faulty::new(Arc::clone(&legacy));
-    let faults = connection.faults();
-    let opening = DualWriter::open(Arc::new(connection), unified, options(Mode::Zero));
-    let dual = Arc::new(opening.await.unwrap());
+    let (dual, [faults, _]) = open_faulty(&legacy, &unified, options(Mode::Zero)).await;
     background_is_idle().await;
     let look = faults.hold_next(Operation::Get);
     let object = key("a");
@@ -367,10 +354,7 @@ async fn a_caller_that_is_not_polled_holds_up_nobody() {
 async fn a_second_sync_in_a_process_does_not_break_the_first() {
     let (legacy, unified) = stores();
     legacy.create(key("a"), "1".into()).await.unwrap();
-    let connection = Faulty::new(Arc::clone(&unified));
-    let faults = connection.faults();
-    let opening = DualWriter::open(legacy, Arc::new(connection), options(Mode::Two));
-    let dual = Arc::new(opening.await.unwrap());
+    let (dual, [_, faults]) = open_faulty(&legacy, &unified, options(Mode::Two)).await;
     dual.status(&kind()).await.unwrap();
     background_is_idle().await;
     let listing = faults.hold_next(Operation::List);

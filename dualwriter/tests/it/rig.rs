@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use conformance::{Faults, Faulty};
 use dualwriter::{DualWriter, DualWriterConfig, InstanceId, Mode, Options};
 use storage_core::{Clock, INTERNAL_GROUP, ListQuery, Scope, StorageBackend, Timestamp};
 use tokio::time::{Instant, sleep};
@@ -41,6 +42,21 @@ pub(crate) async fn open(legacy: &Backend, unified: &Backend, options: Options) 
     DualWriter::open(Arc::clone(legacy), Arc::clone(unified), options)
         .await
         .expect("a dual writer opens")
+}
+
+/// Opens a dual writer whose calls to legacy and unified can fail or be held up.
+pub(crate) async fn open_faulty(
+    legacy: &Backend,
+    unified: &Backend,
+    options: Options,
+) -> (Arc<DualWriter>, [Faults; 2]) {
+    let [legacy, unified] = [legacy, unified].map(|store| Faulty::new(Arc::clone(store)));
+    let faults = [legacy.faults(), unified.faults()];
+    let opening = DualWriter::open(Arc::new(legacy), Arc::new(unified), options);
+    (
+        Arc::new(opening.await.expect("a dual writer opens")),
+        faults,
+    )
 }
 
 /// Counts the writes and copies that are not finished.
